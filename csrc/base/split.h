@@ -1,0 +1,20 @@
+/* How a range of work is divided among parts. Only begin and end depend on the number of parts; what is computed for
+ * one element must not. */
+#ifndef FN_SPLIT_H
+#define FN_SPLIT_H
+
+#include <stdint.h>
+
+/* [*begin, *end): the share of part `index` of `count` in n items, in whole grains (the last one may be short).
+ * A grain of a cache line of outputs keeps two parts from writing the same line. */
+static inline void fn_split(int64_t n, int64_t grain, int64_t index, int64_t count, int64_t *begin, int64_t *end)
+{
+    const int64_t grains = (n + grain - 1) / grain;
+    const int64_t each = grains / count, rest = grains % count;
+    const int64_t first = index * each + (index < rest ? index : rest);
+    const int64_t last = first + each + (index < rest ? 1 : 0);
+    *begin = first * grain < n ? first * grain : n;
+    *end = last * grain < n ? last * grain : n;
+}
+
+#endif

@@ -1,0 +1,150 @@
+/* Vectors for AVX-512 (F, BW, DQ, VL). The API is the one of vec_scalar.h, which describes it. */
+#ifndef FN_VEC_AVX512_H
+#define FN_VEC_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define FN_LANES_f32 16
+#define FN_LANES_f64 8
+typedef __m512 v_f32;
+typedef __m512d v_f64;
+typedef __mmask16 m_f32;
+typedef __mmask8 m_f64;
+
+/* ---- float ---- */
+static inline v_f32 v_load_f32(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v_store_f32(float *p, v_f32 a) { _mm512_storeu_ps(p, a); }
+static inline void v_stream_f32(float *p, v_f32 a) { _mm512_stream_ps(p, a); }
+static inline m_f32 v_first_f32(int64_t count) { return (m_f32)((1u << count) - 1u); }
+static inline v_f32 v_load_part_f32(const float *p, int64_t count)
+{
+    return _mm512_maskz_loadu_ps(v_first_f32(count), p);
+}
+static inline v_f32 v_load_fill_f32(const float *p, int64_t count, v_f32 fill)
+{
+    return _mm512_mask_loadu_ps(fill, v_first_f32(count), p);
+}
+static inline void v_store_part_f32(float *p, v_f32 a, int64_t count)
+{
+    _mm512_mask_storeu_ps(p, v_first_f32(count), a);
+}
+static inline v_f32 v_set1_f32(float a) { return _mm512_set1_ps(a); }
+static inline v_f32 v_iota_f32(void)
+{
+    return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+static inline v_f32 v_add_f32(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
+static inline v_f32 v_sub_f32(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
+static inline v_f32 v_mul_f32(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
+static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
+static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline v_f32 v_sqrt_f32(v_f32 a) { return _mm512_sqrt_ps(a); }
+static inline v_f32 v_min_f32(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
+static inline v_f32 v_max_f32(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
+static inline v_f32 v_abs_f32(v_f32 a) { return _mm512_abs_ps(a); }
+static inline v_f32 v_copysign_f32(v_f32 a, v_f32 sign)
+{
+    const __m512 bit = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(bit, a), _mm512_and_ps(bit, sign));
+}
+static inline v_f32 v_round_f32(v_f32 a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline v_f32 v_exp2i_f32(v_f32 n) { return _mm512_scalef_ps(_mm512_set1_ps(1.0f), n); }
+static inline v_f32 v_ldexp_f32(v_f32 a, v_f32 n) { return _mm512_scalef_ps(a, n); }
+static inline v_f32 v_frexp_f32(v_f32 a, v_f32 *exponent)
+{
+    const v_f32 one = _mm512_set1_ps(1.0f);
+    const v_f32 m = _mm512_getmant_ps(a, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+    const v_f32 floor = _mm512_getexp_ps(a);
+    *exponent = _mm512_mask_add_ps(floor, _mm512_cmp_ps_mask(m, one, _CMP_LT_OQ), floor, one);
+    return m;
+}
+static inline m_f32 v_gt_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+static inline m_f32 v_ge_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+static inline m_f32 v_eq_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline v_f32 v_select_f32(m_f32 m, v_f32 a, v_f32 b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline int v_all_f32(m_f32 m) { return m == 0xFFFF; }
+static inline float v_sum_f32(v_f32 a) { return _mm512_reduce_add_ps(a); }
+static inline float v_largest_f32(v_f32 a) { return _mm512_reduce_max_ps(a); }
+
+/* ---- double ---- */
+static inline v_f64 v_load_f64(const double *p) { return _mm512_loadu_pd(p); }
+static inline void v_store_f64(double *p, v_f64 a) { _mm512_storeu_pd(p, a); }
+static inline void v_stream_f64(double *p, v_f64 a) { _mm512_stream_pd(p, a); }
+static inline m_f64 v_first_f64(int64_t count) { return (m_f64)((1u << count) - 1u); }
+static inline v_f64 v_load_part_f64(const double *p, int64_t count)
+{
+    return _mm512_maskz_loadu_pd(v_first_f64(count), p);
+}
+static inline v_f64 v_load_fill_f64(const double *p, int64_t count, v_f64 fill)
+{
+    return _mm512_mask_loadu_pd(fill, v_first_f64(count), p);
+}
+static inline void v_store_part_f64(double *p, v_f64 a, int64_t count)
+{
+    _mm512_mask_storeu_pd(p, v_first_f64(count), a);
+}
+static inline v_f64 v_set1_f64(double a) { return _mm512_set1_pd(a); }
+static inline v_f64 v_iota_f64(void) { return _mm512_setr_pd(0, 1, 2, 3, 4, 5, 6, 7); }
+static inline v_f64 v_add_f64(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
+static inline v_f64 v_sub_f64(v_f64 a, v_f64 b) { return _mm512_sub_pd(a, b); }
+static inline v_f64 v_mul_f64(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
+static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return _mm512_div_pd(a, b); }
+static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
+static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
+static inline v_f64 v_sqrt_f64(v_f64 a) { return _mm512_sqrt_pd(a); }
+static inline v_f64 v_min_f64(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
+static inline v_f64 v_max_f64(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
+static inline v_f64 v_abs_f64(v_f64 a) { return _mm512_abs_pd(a); }
+static inline v_f64 v_copysign_f64(v_f64 a, v_f64 sign)
+{
+    const __m512d bit = _mm512_set1_pd(-0.0);
+    return _mm512_or_pd(_mm512_andnot_pd(bit, a), _mm512_and_pd(bit, sign));
+}
+static inline v_f64 v_round_f64(v_f64 a)
+{
+    return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline v_f64 v_exp2i_f64(v_f64 n) { return _mm512_scalef_pd(_mm512_set1_pd(1.0), n); }
+static inline v_f64 v_ldexp_f64(v_f64 a, v_f64 n) { return _mm512_scalef_pd(a, n); }
+static inline v_f64 v_frexp_f64(v_f64 a, v_f64 *exponent)
+{
+    const v_f64 one = _mm512_set1_pd(1.0);
+    const v_f64 m = _mm512_getmant_pd(a, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+    const v_f64 floor = _mm512_getexp_pd(a);
+    *exponent = _mm512_mask_add_pd(floor, _mm512_cmp_pd_mask(m, one, _CMP_LT_OQ), floor, one);
+    return m;
+}
+static inline m_f64 v_gt_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
+static inline m_f64 v_ge_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ); }
+static inline m_f64 v_eq_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+static inline v_f64 v_select_f64(m_f64 m, v_f64 a, v_f64 b) { return _mm512_mask_blend_pd(m, b, a); }
+static inline int v_all_f64(m_f64 m) { return m == 0xFF; }
+static inline double v_sum_f64(v_f64 a) { return _mm512_reduce_add_pd(a); }
+static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
+
+/* ---- float to double, and the 32-bit words of the random generator ---- */
+static inline v_f64 v_low_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
+static inline v_f64 v_high_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+
+typedef __m512i v_u32;
+static inline v_u32 v_load_u32(const uint32_t *p) { return _mm512_loadu_si512(p); }
+static inline void v_store_u32(uint32_t *p, v_u32 a) { _mm512_storeu_si512(p, a); }
+static inline v_u32 v_set1_u32(uint32_t a) { return _mm512_set1_epi32((int)a); }
+static inline v_u32 v_add_u32(v_u32 a, v_u32 b) { return _mm512_add_epi32(a, b); }
+static inline v_u32 v_xor_u32(v_u32 a, v_u32 b) { return _mm512_xor_si512(a, b); }
+static inline v_u32 v_mul_u32(v_u32 a, uint32_t c, v_u32 *high)
+{
+    const __m512i b = _mm512_set1_epi32((int)c);
+    const __m512i even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
+    *high = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_CDAB);
+    return _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CDAB);
+}
+static inline m_f32 v_below_u32(v_u32 a, v_u32 b) { return _mm512_cmplt_epu32_mask(a, b); }
+static inline void v_fence(void) { _mm_sfence(); }
+
+#endif

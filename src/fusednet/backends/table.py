@@ -1,0 +1,137 @@
+"""What a backend is: a table of the kernels listed in ``kernels.def``, under their names.
+
+Reads ``kernels.def`` and nothing else; read by the three tables, the native border, the tests and the benchmarks.
+
+a) The list is parsed, not repeated: a kernel added there is asked of every table at import.
+b) A table's function takes the list's arguments in order without the sizes, which the arrays carry; ``None`` stands for
+   an absent optional array. It writes its outputs and returns nothing. Arrays are of the table's dtype, C-contiguous in
+   their last axis, and have been checked: a table is not a door (``fusednet.ops`` is).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+LIST = Path(__file__).with_name("kernels.def")
+CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a kernel, as the list states it.
+
+    Attributes
+    ----------
+    name : str
+    role : {"out", "io", "in", "any", "real", "int", "size"}
+        "any" is an input of any dtype in `TYPES`.
+    shape : tuple of str
+        Names of the sizes, outermost first; empty for scalars.
+    dtype : str
+        "T" for the table's dtype, else "float64", "int64", "int32", or "any".
+    optional : bool
+    """
+
+    name: str
+    role: str
+    shape: tuple[str, ...] = ()
+    dtype: str = "T"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One row of the list: a name and its arguments in order, sizes last."""
+
+    name: str
+    number: int
+    arguments: tuple[Argument, ...]
+
+    @property
+    def parameters(self) -> tuple[Argument, ...]:
+        """What a table's function takes, in order: all but the sizes."""
+        return tuple(a for a in self.arguments if a.role != "size")
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return tuple(a.name for a in self.arguments if a.role == "size")
+
+
+_ROLES = {"OUT": "out", "IO": "io", "IN": "in", "ANY": "any"}
+_DTYPES = {"F64": "float64", "I64": "int64", "I32": "int32", None: "T"}
+_ARRAY = re.compile(r"(OUT|IO|IN|ANY)([12])(_OPT)?(?:_(F64|I64|I32))?")
+
+
+def _argument(kind: str, words: list[str]) -> Argument:
+    name, *shape = words
+    if kind in ("REAL", "INT", "SIZE"):
+        return Argument(name, kind.lower(), dtype={"REAL": "float64"}.get(kind, "int64"))
+    match = _ARRAY.fullmatch(kind)
+    if match is None or len(shape) != int(match[2]):
+        raise ValueError(f"{LIST.name}: FN_{kind}({', '.join(words)}) is not an argument that the list knows")
+    role = _ROLES[match[1]]
+    dtype = "any" if role == "any" else _DTYPES[match[4]]
+    return Argument(name, role, tuple(shape), dtype, optional=match[3] is not None)
+
+
+def _parse(text: str) -> tuple[dict[str, Kernel], tuple[str, ...], tuple[str, ...]]:
+    text = re.sub(r"/\*.*?\*/|^#.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    kernels: dict[str, Kernel] = {}
+    for entry in text.split("FN_KERNEL(")[1:]:
+        name = entry.split(",", 1)[0].strip()
+        arguments = tuple(
+            _argument(kind, [word.strip() for word in words.split(",")])
+            for kind, words in re.findall(r"FN_(\w+)\(([^()]*)\)", entry)
+        )
+        kernels[name] = Kernel(name, len(kernels), arguments)
+    activations = tuple(re.findall(r"FN_ACTIVATION\((\w+)\)", text))
+    types = tuple(re.findall(r"FN_TYPE\((\w+)\)", text))
+    return kernels, activations, types
+
+
+KERNELS, _ACTIVATIONS, TYPES = _parse(LIST.read_text(encoding="utf-8"))
+"""KERNELS: the list by name, in its order. TYPES: dtype names of "any" arguments, by code."""
+
+Activation = IntEnum("Activation", [name.upper() for name in _ACTIVATIONS], start=0)  # type: ignore[misc]
+Activation.__doc__ = "Codes of `kind` arguments, as the list counts them."
+
+SAVES_Z = frozenset({Activation.SWISH, Activation.GELU, Activation.GELU_TANH})
+"""Activations whose derivative is taken from their input; all others' is taken from their output."""
+
+NEEDS_POSITIVE_ALPHA = frozenset({Activation.LEAKY_RELU, Activation.ELU})
+
+
+class Table:
+    """The kernels of one backend, each an attribute under its name.
+
+    Parameters
+    ----------
+    backend : str
+        "native", "numba" or "numpy".
+    isa : str or None
+        Instruction set of a native table.
+    functions : mapping of str to callable
+        One for each name in `KERNELS`.
+
+    Raises
+    ------
+    LookupError
+        If a kernel of the list is missing, or a function is not in the list.
+    """
+
+    def __init__(self, backend: str, functions: Mapping[str, Callable[..., None]], isa: str | None = None):
+        missing = KERNELS.keys() - functions.keys()
+        unknown = functions.keys() - KERNELS.keys()
+        if missing or unknown:
+            raise LookupError(
+                f"the {backend} table does not match {LIST.name}: "
+                f"missing {sorted(missing)}, not in the list {sorted(unknown)}"
+            )
+        self.backend = backend
+        self.isa = isa
+        self.__dict__.update(functions)
+
+    def __repr__(self) -> str:
+        return f"<{self.backend} table{f' {self.isa}' if self.isa else ''}, {len(KERNELS)} kernels>"
