@@ -1,0 +1,14 @@
+/* What the processor and the operating system can do. */
+#ifndef FN_CPU_H
+#define FN_CPU_H
+
+enum fn_cpu_feature {
+    FN_CPU_AVX2 = 1,    /* AVX2 and FMA, and the system saves the YMM registers */
+    FN_CPU_AVX512 = 2,  /* AVX-512 F, BW, DQ, VL, and the system saves the ZMM and mask registers */
+    FN_CPU_NEON = 4     /* AArch64, where it is always there */
+};
+
+/* A set of fn_cpu_feature. */
+unsigned fn_cpu_features(void);
+
+#endif

@@ -1,0 +1,158 @@
+/* The thread team. `turn` is one word: job number (32 bits), parts of the job (16), next unclaimed part (16). A claim is a
+ * compare-and-swap of the whole word, so a helper that wakes late cannot take a part of a job it has not read: while a
+ * part is unclaimed the job is not over, and its kernel and arguments stand. */
+#include "team.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SPINS_BEFORE_PARKING 4000
+#define SPINS_BEFORE_YIELDING 2000
+
+struct fn_team {
+    _Atomic uint64_t turn;
+    _Atomic int done;
+    _Atomic(fn_kernel) kernel;
+    _Atomic(const void *) args;
+    _Atomic int parked, stop;
+    pthread_mutex_t one_job, parking;
+    pthread_cond_t wake;
+    int helpers;
+    pthread_t thread[];
+};
+
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static pthread_key_t scratch_key;
+
+static void make_scratch_key(void) { pthread_key_create(&scratch_key, free); }
+
+void *fn_scratch(void)
+{
+    pthread_once(&scratch_once, make_scratch_key);
+    void *scratch = pthread_getspecific(scratch_key);
+    if (!scratch) {
+        scratch = aligned_alloc(4096, FN_SCRATCH_BYTES);
+        pthread_setspecific(scratch_key, scratch);
+    }
+    return scratch;
+}
+
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Claims and runs parts of job `job` until none is left. */
+static void work(fn_team *team, uint32_t job, void *scratch)
+{
+    uint64_t turn = atomic_load_explicit(&team->turn, memory_order_acquire);
+    for (;;) {
+        const fn_kernel kernel = atomic_load_explicit(&team->kernel, memory_order_relaxed);
+        const void *args = atomic_load_explicit(&team->args, memory_order_relaxed);
+        const int parts = (int)(turn >> 16 & 0xffff), index = (int)(turn & 0xffff);
+        if ((uint32_t)(turn >> 32) != job || index >= parts) return;
+        if (!atomic_compare_exchange_weak_explicit(&team->turn, &turn, turn + 1, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        const fn_part part = {index, parts, scratch};
+        kernel(args, &part);
+        atomic_fetch_add_explicit(&team->done, 1, memory_order_release);
+        turn = atomic_load_explicit(&team->turn, memory_order_acquire);
+    }
+}
+
+static uint32_t current_job(fn_team *team)
+{
+    return (uint32_t)(atomic_load_explicit(&team->turn, memory_order_acquire) >> 32);
+}
+
+static void *helper(void *argument)
+{
+    fn_team *team = argument;
+    void *scratch = fn_scratch();
+    uint32_t seen = 0;
+    if (!scratch) return NULL;
+    for (;;) {
+        int spins = 0;
+        while (current_job(team) == seen && !atomic_load_explicit(&team->stop, memory_order_relaxed)) {
+            if (++spins < SPINS_BEFORE_PARKING) {
+                pause_briefly();
+                continue;
+            }
+            pthread_mutex_lock(&team->parking);
+            atomic_fetch_add(&team->parked, 1);
+            while (current_job(team) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->parking);
+            atomic_fetch_sub(&team->parked, 1);
+            pthread_mutex_unlock(&team->parking);
+        }
+        if (atomic_load(&team->stop)) return NULL;
+        seen = current_job(team);
+        work(team, seen, scratch);
+    }
+}
+
+static void wake_parked(fn_team *team)
+{
+    if (atomic_load(&team->parked) == 0) return;
+    pthread_mutex_lock(&team->parking);
+    pthread_cond_broadcast(&team->wake);
+    pthread_mutex_unlock(&team->parking);
+}
+
+fn_team *fn_team_new(int threads)
+{
+    fn_team *team = calloc(1, sizeof *team + sizeof team->thread[0] * (size_t)(threads - 1));
+    if (!team) return NULL;
+    pthread_mutex_init(&team->one_job, NULL);
+    pthread_mutex_init(&team->parking, NULL);
+    pthread_cond_init(&team->wake, NULL);
+    for (int i = 0; i < threads - 1; i++) {
+        if (pthread_create(&team->thread[i], NULL, helper, team) != 0) {
+            fn_team_free(team);
+            return NULL;
+        }
+        team->helpers++;
+    }
+    return team;
+}
+
+void fn_team_free(fn_team *team)
+{
+    if (!team) return;
+    atomic_store(&team->stop, 1);
+    pthread_mutex_lock(&team->parking);
+    pthread_cond_broadcast(&team->wake);
+    pthread_mutex_unlock(&team->parking);
+    for (int i = 0; i < team->helpers; i++) pthread_join(team->thread[i], NULL);
+    pthread_cond_destroy(&team->wake);
+    pthread_mutex_destroy(&team->parking);
+    pthread_mutex_destroy(&team->one_job);
+    free(team);
+}
+
+void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts)
+{
+    void *scratch = fn_scratch();
+    pthread_mutex_lock(&team->one_job);
+    atomic_store_explicit(&team->kernel, kernel, memory_order_relaxed);
+    atomic_store_explicit(&team->args, args, memory_order_relaxed);
+    atomic_store_explicit(&team->done, 0, memory_order_relaxed);
+    const uint32_t job = current_job(team) + 1;
+    atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16);
+    wake_parked(team);
+    work(team, job, scratch);
+    for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) < parts;) {
+        pause_briefly();
+        if (++spins >= SPINS_BEFORE_YIELDING) {
+            sched_yield();
+            spins = 0;
+        }
+    }
+    pthread_mutex_unlock(&team->one_job);
+}
