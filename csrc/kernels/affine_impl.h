@@ -1,0 +1,82 @@
+/* The three products of an affine layer, as problems for gemm_impl.h.
+ *
+ * a) relu and its derivative end the product in registers. The other activations are applied by the part to its own
+ *    rectangle afterwards, row by row, while it is in cache. */
+
+/* Applies f (forward) or f' (backward) to this part's rectangle of an m by n result. */
+static void FN_NAME(fn_end_fwd)(const FN_NAME(fn_affine_fwd_args) *a, const FN_T *z, int64_t ldz, const fn_part *part)
+{
+    int64_t i0 = 0, i1 = a->m, j0 = 0, j1 = a->n;
+    if (part->count > 1) FN_NAME(fn_rectangle)(a->m, a->n, part, &i0, &i1, &j0, &j1);
+    for (int64_t i = i0; i < i1 && j0 < j1; i++)
+        FN_NAME(fn_act_fwd_range)(a->y + i * a->ld_y + j0, z + i * ldz + j0, j1 - j0, (int)a->kind, (FN_T)a->alpha);
+}
+
+static void FN_NAME(fn_end_bwd)(const FN_NAME(fn_affine_bwd_dx_args) *a, const fn_part *part)
+{
+    int64_t i0 = 0, i1 = a->m, j0 = 0, j1 = a->k;
+    if (part->count > 1) FN_NAME(fn_rectangle)(a->m, a->k, part, &i0, &i1, &j0, &j1);
+    for (int64_t i = i0; i < i1 && j0 < j1; i++)
+        FN_NAME(fn_act_bwd_range)(a->dx + i * a->ld_dx + j0, a->dx + i * a->ld_dx + j0, a->s + i * a->ld_s + j0, j1 - j0,
+                                  (int)a->kind, (FN_T)a->alpha);
+}
+
+FN_DEFINE(affine_fwd)
+{
+    FN_T *const c = a->z ? a->z : a->y;
+    const int64_t ldc = a->z ? a->ld_z : a->ld_y;
+    const int relu_in_registers = a->kind == FN_ACT_relu && !a->z;
+    const FN_NAME(fn_product) g = {
+        .m = a->m, .n = a->n, .k = a->k, .a = a->x, .ra = a->ld_x, .ca = 1, .b = a->w, .rb = a->ld_w, .cb = 1, .c = c,
+        .ldc = ldc, .bias = a->b, .floor = relu_in_registers ? 0 : -(FN_T)INFINITY};
+    FN_NAME(fn_multiply)(&g, part);
+    if (a->z || (a->kind != FN_ACT_linear && a->kind != FN_ACT_relu)) FN_NAME(fn_end_fwd)(a, c, ldc, part);
+}
+
+FN_DEFINE(affine_bwd_dx)
+{
+    const int mask = a->s && a->kind == FN_ACT_relu;
+    const FN_NAME(fn_product) g = {
+        .m = a->m, .n = a->k, .k = a->n, .a = a->dy, .ra = a->ld_dy, .ca = 1, .b = a->w, .rb = 1, .cb = a->ld_w,
+        .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s};
+    FN_NAME(fn_multiply)(&g, part);
+    if (a->s && !mask && a->kind != FN_ACT_linear) FN_NAME(fn_end_bwd)(a, part);
+}
+
+/* db[j] for this part's columns, in the order of the rows. */
+static void FN_NAME(fn_bias_gradient)(const FN_NAME(fn_affine_bwd_dw_args) *a, const fn_part *part)
+{
+    int64_t j0, j1;
+    fn_split(a->n, 64 / (int64_t)sizeof(FN_T), part->index, part->count, &j0, &j1);
+    for (int64_t j = j0; j < j1; j += 4 * LANES) {
+        const int64_t width = j1 - j < 4 * LANES ? j1 - j : 4 * LANES;
+        V sum[4] = {VF(set1)(0), VF(set1)(0), VF(set1)(0), VF(set1)(0)};
+        const FN_T *row = a->dy + j;
+        if (width == 4 * LANES) {
+            for (int64_t i = 0; i < a->m; i++, row += a->ld_dy)
+                for (int v = 0; v < 4; v++) sum[v] = VF(add)(sum[v], VF(load)(row + v * LANES));
+        } else {
+            for (int64_t i = 0; i < a->m; i++, row += a->ld_dy)
+                for (int v = 0; v * LANES < width; v++) {
+                    const int64_t left = width - v * LANES;
+                    sum[v] = VF(add)(sum[v], left < LANES ? VF(load_part)(row + v * LANES, left) : VF(load)(row + v * LANES));
+                }
+        }
+        for (int v = 0; v * LANES < width; v++) {
+            const int64_t left = width - v * LANES;
+            if (left < LANES)
+                VF(store_part)(a->db + j + v * LANES, sum[v], left);
+            else
+                VF(store)(a->db + j + v * LANES, sum[v]);
+        }
+    }
+}
+
+FN_DEFINE(affine_bwd_dw)
+{
+    const FN_NAME(fn_product) g = {
+        .m = a->k, .n = a->n, .k = a->m, .a = a->x, .ra = 1, .ca = a->ld_x, .b = a->dy, .rb = a->ld_dy, .cb = 1,
+        .c = a->dw, .ldc = a->ld_dw, .floor = -(FN_T)INFINITY};
+    FN_NAME(fn_multiply)(&g, part);
+    if (a->db) FN_NAME(fn_bias_gradient)(a, part);
+}

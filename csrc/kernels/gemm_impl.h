@@ -1,0 +1,450 @@
+/* Matrix products: C = A B with a start (bias, zero) and an end (activation, derivative) fused, any of A, B transposed.
+ *
+ * a) One micro-kernel for all: mr rows by nv vectors of C in registers, one multiply-add per element and k, in order.
+ *    It is instantiated for every (mr, nv) up to the instruction set's tile (FN_MR, FN_NV(mr), set by isa_<isa>.c), so
+ *    edges in m cost no wasted rows; the edge in n is a part vector.
+ * b) Every element of C is start, then k multiply-adds in order of k, in FN_T: blocking, packing and the number of
+ *    parts change where a sum pauses in memory, never its bits. Only the narrow forms at the end (fn_dots) sum along
+ *    vectors; they are chosen by the whole problem's shape.
+ * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
+ *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
+ *    enough to pay for it or B is transposed, read in place otherwise.
+ * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A.
+ * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end. */
+
+#ifndef FN_GEMM_SHARED
+#define FN_GEMM_SHARED
+#define FN_KC ((int64_t)(4096 / sizeof(FN_T))) /* k of a block: C is read and written seldom, a panel of B fits L2 */
+#define FN_MC_TILES 6                          /* tiles of A in a block: it stays in L2 beside a panel of B */
+#define FN_NC_BYTES (2 << 20)                  /* bytes of packed B: A is copied once where B's rows are not wider */
+#define FN_ROW_PAD 16                          /* elements after each packed row of A */
+#define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
+#define FN_NARROW 4                            /* columns up to which a result is narrow */
+#define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
+
+/* n items over `tiles` tiles as evenly as can be: the first item of tile i. */
+static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
+#endif
+
+/* What a tile starts from and ends with. */
+typedef struct {
+    const FN_T *init; /* accumulators start from init[i*ldi + j]: bias (ldi 0), zeros (ldi 0), or C itself */
+    int64_t ldi;
+    FN_T floor;       /* C = max(C, floor): 0 is relu, -infinity nothing */
+    const FN_T *mask; /* where given, C = 0 where mask[i*ldmask + j] <= 0: relu's derivative */
+    int64_t ldmask;
+    int64_t count;    /* elements of the last vector of a row, where it is a part vector */
+} FN_NAME(fn_tile);
+
+typedef void (*FN_NAME(fn_ukr))(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, FN_T *c,
+                                int64_t ldc, const FN_NAME(fn_tile) *t);
+
+/* c[i*ldc + j] = end(init + sum_p a[i*ra + p*ca] b[p*rb + j]), i < mr, j < nv vectors, the last one of t->count
+ * elements if part. c may be init. mr, nv and part are constants where it is inlined. */
+static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
+    const int mr, const int nv, const int part, int64_t k, const FN_T *restrict a, int64_t ra, int64_t ca,
+    const FN_T *restrict b, int64_t rb, FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)
+{
+    V acc[FN_MR][FN_NV_MAX];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) {
+            const FN_T *from = t->init + i * t->ldi + v * LANES;
+            acc[i][v] = part && v == nv - 1 ? VF(load_part)(from, t->count) : VF(load)(from);
+            __builtin_prefetch(c + (i + mr) * ldc + v * LANES, 1); /* the next tile's C */
+        }
+    for (int64_t p = 0; p < k; p++) {
+        V row[FN_NV_MAX];
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++)
+            row[v] = part && v == nv - 1 ? VF(load_part)(b + v * LANES, t->count) : VF(load)(b + v * LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            const V x = VF(set1)(a[i * ra]);
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[i][v] = VF(fma)(x, row[v], acc[i][v]);
+        }
+        a += ca;
+        b += rb;
+    }
+    const V floor = VF(set1)(t->floor), zero = VF(set1)(0);
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) {
+            const int last = part && v == nv - 1;
+            V value = VF(max)(floor, acc[i][v]);
+            if (t->mask) {
+                const FN_T *from = t->mask + i * t->ldmask + v * LANES;
+                const V s = last ? VF(load_part)(from, t->count) : VF(load)(from);
+                value = VF(select)(VF(gt)(s, zero), value, zero);
+            }
+            if (last)
+                VF(store_part)(c + i * ldc + v * LANES, value, t->count);
+            else
+                VF(store)(c + i * ldc + v * LANES, value);
+        }
+}
+
+#define FN_UKR(mr, nv, part) FN_NAME(fn_ukr_##mr##x##nv##x##part)
+#define FN_UKR_DEFINE(mr, nv, part)                                                                           \
+    static void FN_UKR(mr, nv, part)(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, \
+                                     FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)                         \
+    {                                                                                                         \
+        FN_NAME(fn_ukr_body)(mr, nv, part, k, a, ra, ca, b, rb, c, ldc, t);                                   \
+    }
+#define FN_UKR_BOTH(mr, nv) FN_UKR_DEFINE(mr, nv, 0) FN_UKR_DEFINE(mr, nv, 1)
+FN_UKR_LIST(FN_UKR_BOTH)
+#undef FN_UKR_BOTH
+
+/* [mr - 1][nv - 1][part] */
+static const FN_NAME(fn_ukr) FN_NAME(fn_ukrs)[FN_MR][FN_NV_MAX][2] = {
+#define FN_UKR_BOTH(mr, nv) [mr - 1][nv - 1] = {FN_UKR(mr, nv, 0), FN_UKR(mr, nv, 1)},
+    FN_UKR_LIST(FN_UKR_BOTH)
+#undef FN_UKR_BOTH
+};
+#undef FN_UKR_DEFINE
+#undef FN_UKR
+
+/* One product. C(i,j) = end(start(j) + sum_p A(i,p) B(p,j)); A(i,p) = a[i*ra + p*ca], B(p,j) = b[p*rb + j*cb], one of
+ * rb, cb is 1. bias may be NULL; mask as in the tile; C overlaps no input. */
+typedef struct {
+    int64_t m, n, k;
+    const FN_T *a;
+    int64_t ra, ca;
+    const FN_T *b;
+    int64_t rb, cb;
+    FN_T *c;
+    int64_t ldc;
+    const FN_T *bias;
+    FN_T floor;
+    const FN_T *mask;
+    int64_t ldmask;
+} FN_NAME(fn_product);
+
+static const FN_T FN_NAME(fn_zeros)[FN_NV_MAX * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
+
+/* All tiles of rows [i0, i1) by one panel of columns [j, j + width) over k values, from a (its row i0) and b (row 0 of
+ * the panel). first: starts from the bias; last: ends with floor and mask. */
+static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j, int64_t width, int64_t k,
+                              const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, int first, int last)
+{
+    FN_NAME(fn_tile) t;
+    const int64_t nv = (width + LANES - 1) / LANES, rest = width - (nv - 1) * LANES;
+    const int64_t rows = i1 - i0, tiles = (rows + FN_MR - 1) / FN_MR;
+    t.count = rest;
+    t.floor = last ? g->floor : -(FN_T)INFINITY;
+    t.ldmask = g->ldmask;
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t from = fn_even(rows, tiles, tile), to = fn_even(rows, tiles, tile + 1), i = i0 + from;
+        FN_T *c = g->c + i * g->ldc + j;
+        if (first) {
+            t.init = g->bias ? g->bias + j : FN_NAME(fn_zeros);
+            t.ldi = 0;
+        } else {
+            t.init = c;
+            t.ldi = g->ldc;
+        }
+        t.mask = last && g->mask ? g->mask + i * g->ldmask + j : NULL;
+        FN_NAME(fn_ukrs)[to - from - 1][nv - 1][rest < LANES](k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
+    }
+}
+
+/* to = the k elements at from; asks for the line of the same place a few rows on, which the next copies will read. */
+static inline void FN_NAME(fn_copy)(FN_T *restrict to, const FN_T *restrict from, int64_t k, int64_t ahead)
+{
+    int64_t q = 0;
+    for (; q + LANES <= k; q += LANES) {
+        __builtin_prefetch(from + ahead + q);
+        VF(store)(to + q, VF(load)(from + q));
+    }
+    if (q < k) VF(store_part)(to + q, VF(load_part)(from + q, k - q), k - q);
+}
+
+/* Copies rows [i0, i1) of A, k values from p, into padded rows (ca == 1) or into the rows of the transposed block
+ * (ra == 1); *ra, *ca become the copy's strides. */
+static void FN_NAME(fn_pack_a)(FN_T *to, const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t p, int64_t k,
+                               int64_t *ra, int64_t *ca)
+{
+    const FN_T *from = g->a + i0 * g->ra + p * g->ca;
+    const int64_t rows = i1 - i0;
+    const int64_t along = g->ca == 1 ? k : rows, across = g->ca == 1 ? rows : k, stride = g->ca == 1 ? g->ra : g->ca;
+    const int64_t ld = (along + LANES - 1) / LANES * LANES + FN_ROW_PAD;
+    for (int64_t i = 0; i < across; i++) FN_NAME(fn_copy)(to + i * ld, from + i * stride, along, 2 * stride);
+    *ra = g->ca == 1 ? ld : 1;
+    *ca = g->ca == 1 ? 1 : ld;
+}
+
+/* Copies columns [j, j + width) of B, k values from p, into panels of nr columns, one after the other (panel c at
+ * to + c*nr*k, its rows nr apart); what is past width is 0. Several panels at a time, so that B is read along its rows. */
+static void FN_NAME(fn_pack_b)(FN_T *to, const FN_NAME(fn_product) *g, int64_t j, int64_t width, int64_t nr, int64_t p,
+                               int64_t k)
+{
+    if (g->cb == 1) {
+        for (int64_t group = 0; group < width; group += FN_PACK_PANELS * nr) {
+            const int64_t end = width - group < FN_PACK_PANELS * nr ? width : group + FN_PACK_PANELS * nr;
+            for (int64_t q = 0; q < k; q++) {
+                const FN_T *from = g->b + (p + q) * g->rb + j;
+                for (int64_t x = group; x < end; x += nr) {
+                    FN_T *row = to + x * k + q * nr;
+                    const int64_t left = width - x < nr ? width - x : nr;
+                    FN_NAME(fn_copy)(row, from + x, left, 4 * g->rb);
+                    for (int64_t y = left; y < nr; y++) row[y] = 0;
+                }
+            }
+        }
+        return;
+    }
+    for (int64_t x = 0; x < width; x += LANES) {
+        const FN_T *from = g->b + (j + x) * g->cb + p;
+        FN_T *column = to + x / nr * nr * k + x % nr;
+        int64_t q = 0;
+        if (x + LANES <= width)
+            for (; q + LANES <= k; q += LANES) VF(transpose)(column + q * nr, nr, from + q, g->cb);
+        for (; q < k; q++)
+            for (int64_t lane = 0; lane < LANES; lane++)
+                column[q * nr + lane] = x + lane < width ? from[lane * g->cb + q] : 0;
+    }
+    for (int64_t x = (width + LANES - 1) / LANES * LANES; x % nr; x += LANES)
+        for (int64_t q = 0; q < k; q++) VF(store)(to + x / nr * nr * k + q * nr + x % nr, VF(set1)(0));
+}
+
+/* One row of C over columns [j0, j1): the rows of B are read as they lie, several at a time, while a strip of C stays in
+ * L1. The order of the sum is the micro-kernel's. */
+static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0, int64_t j1)
+{
+    enum { strip = 8192 / sizeof(FN_T), rows = 8 };
+    const FN_T *const a = g->a + i * g->ra;
+    for (int64_t j = j0; j < j1; j += strip) {
+        const int64_t width = j1 - j < strip ? j1 - j : strip;
+        FN_T *const c = g->c + i * g->ldc + j;
+        for (int64_t x = 0; x < width; x++) c[x] = g->bias ? g->bias[j + x] : 0;
+        for (int64_t p = 0; p < g->k;) {
+            const FN_T *b = g->b + p * g->rb + j;
+            const int64_t count = g->k - p < rows ? 1 : rows;
+            int64_t x = 0;
+            if (count == rows) {
+                V w[rows];
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++) w[r] = VF(set1)(a[(p + r) * g->ca]);
+                for (; x + LANES <= width; x += LANES) {
+                    V sum = VF(load)(c + x);
+#pragma GCC unroll 8
+                    for (int r = 0; r < rows; r++) sum = VF(fma)(w[r], VF(load)(b + r * g->rb + x), sum);
+                    VF(store)(c + x, sum);
+                }
+            }
+            for (; x < width; x += LANES) {
+                const int64_t left = width - x < LANES ? width - x : LANES;
+                V sum = FN_NAME(fn_load)(c + x, left);
+                for (int64_t r = 0; r < count; r++)
+                    sum = VF(fma)(VF(set1)(a[(p + r) * g->ca]), FN_NAME(fn_load)(b + r * g->rb + x, left), sum);
+                if (left < LANES)
+                    VF(store_part)(c + x, sum, left);
+                else
+                    VF(store)(c + x, sum);
+            }
+            p += count;
+        }
+        for (int64_t x = 0; x < width; x++) {
+            c[x] = c[x] < g->floor ? g->floor : c[x];
+            if (g->mask && !(g->mask[i * g->ldmask + j + x] > 0)) c[x] = 0;
+        }
+    }
+}
+
+/* Rows [i0, i1) by columns [j0, j1) in place: A always, B where its rows are contiguous. */
+static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
+{
+    const int64_t rows = i1 - i0;
+    const int64_t nr = (rows < FN_MR ? FN_NV(rows) : FN_NV(FN_MR)) * LANES;
+    const FN_T *a = g->a + i0 * g->ra;
+    if (rows == 1 && g->cb == 1 && j1 - j0 > nr) {
+        FN_NAME(fn_row)(g, i0, j0, j1);
+        return;
+    }
+    for (int64_t j = j0; j < j1; j += nr) {
+        const int64_t width = j1 - j < nr ? j1 - j : nr;
+        if (g->cb == 1) {
+            FN_NAME(fn_panel)(g, i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1);
+            continue;
+        }
+        int64_t p = 0;
+        do {
+            const int64_t k = g->k - p < FN_KC ? g->k - p : FN_KC, packed = (width + LANES - 1) / LANES * LANES;
+            FN_NAME(fn_pack_b)(scratch, g, j, width, packed, p, k);
+            FN_NAME(fn_panel)(g, i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed, p == 0, p + k >= g->k);
+            p += k;
+        } while (p < g->k);
+    }
+}
+
+/* Rows [i0, i1) by columns [j0, j1) through packed blocks of A and B. */
+static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
+{
+    const int64_t nr = FN_NV(FN_MR) * LANES, mc = FN_MC_TILES * FN_MR;
+    const int64_t nc = FN_NC_BYTES / (FN_KC * (int64_t)sizeof(FN_T)) / nr * nr;
+    const int64_t kblocks = (g->k + FN_KC - 1) / FN_KC, mblocks = (i1 - i0 + mc - 1) / mc;
+    FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
+    for (int64_t jc = j0; jc < j1; jc += nc) {
+        const int64_t jend = j1 - jc < nc ? j1 : jc + nc;
+        for (int64_t kb = 0; kb < kblocks; kb++) {
+            const int64_t p = fn_even(g->k, kblocks, kb), k = fn_even(g->k, kblocks, kb + 1) - p;
+            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - jc, nr, p, k);
+            for (int64_t mb = 0; mb < mblocks; mb++) {
+                const int64_t i = i0 + fn_even(i1 - i0, mblocks, mb), iend = i0 + fn_even(i1 - i0, mblocks, mb + 1);
+                int64_t ra, ca;
+                FN_NAME(fn_pack_a)(packed_a, g, i, iend, p, k, &ra, &ca);
+                for (int64_t j = jc; j < jend; j += nr)
+                    FN_NAME(fn_panel)(g, i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, ra, ca, packed_b + (j - jc) * k,
+                                      nr, kb == 0, kb == kblocks - 1);
+            }
+        }
+    }
+}
+
+/* The part's rectangle of an m by n result: parts form a grid, chosen so that the largest rectangle is smallest and,
+ * among those, the copies of A and B that the parts read are fewest. */
+static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int64_t *i0, int64_t *i1, int64_t *j0,
+                                  int64_t *j1)
+{
+    const int64_t nr = FN_NV(FN_MR) * LANES, count = part->count;
+    int64_t best_down = 1, best_area = INT64_MAX, best_edge = INT64_MAX;
+    for (int64_t down = 1; down <= count; down++) {
+        if (count % down) continue;
+        const int64_t across = count / down;
+        const int64_t rows = ((m + FN_MR - 1) / FN_MR + down - 1) / down * FN_MR;
+        const int64_t columns = ((n + nr - 1) / nr + across - 1) / across * nr;
+        const int64_t area = rows * columns, edge = rows + columns;
+        if (area < best_area || (area == best_area && edge < best_edge)) {
+            best_area = area;
+            best_edge = edge;
+            best_down = down;
+        }
+    }
+    fn_split(m, FN_MR, part->index % best_down, best_down, i0, i1);
+    fn_split(n, nr, part->index / best_down, count / best_down, j0, j1);
+}
+
+/* mr by nc dot products of rows of A (ca == 1) and columns of B (rb == 1), summed along vectors. */
+static inline __attribute__((always_inline)) void FN_NAME(fn_dot_tile)(const int mr, const int nc,
+                                                                       const FN_NAME(fn_product) *g, int64_t i, int64_t j)
+{
+    const FN_T *a = g->a + i * g->ra, *b = g->b + j * g->cb;
+    V acc[4][8];
+#pragma GCC unroll 4
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < nc; c++) acc[r][c] = VF(set1)(0);
+    int64_t p = 0;
+    for (; p + LANES <= g->k; p += LANES) {
+        V y[8];
+#pragma GCC unroll 8
+        for (int c = 0; c < nc; c++) y[c] = VF(load)(b + c * g->cb + p);
+#pragma GCC unroll 4
+        for (int r = 0; r < mr; r++) {
+            __builtin_prefetch(a + (r + mr) * g->ra + p);
+            const V x = VF(load)(a + r * g->ra + p);
+#pragma GCC unroll 8
+            for (int c = 0; c < nc; c++) acc[r][c] = VF(fma)(x, y[c], acc[r][c]);
+        }
+    }
+    if (p < g->k) {
+        const int64_t count = g->k - p;
+#pragma GCC unroll 4
+        for (int r = 0; r < mr; r++)
+#pragma GCC unroll 8
+            for (int c = 0; c < nc; c++)
+                acc[r][c] = VF(fma)(VF(load_part)(a + r * g->ra + p, count), VF(load_part)(b + c * g->cb + p, count),
+                                    acc[r][c]);
+    }
+    for (int r = 0; r < mr; r++)
+        for (int c = 0; c < nc; c++) {
+            const FN_T sum = VF(sum)(acc[r][c]) + (g->bias ? g->bias[j + c] : 0);
+            const int masked = g->mask && !(g->mask[(i + r) * g->ldmask + j + c] > 0);
+            g->c[(i + r) * g->ldc + j + c] = masked ? 0 : sum < g->floor ? g->floor : sum;
+        }
+}
+
+static void FN_NAME(fn_dots)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    for (int64_t i = i0; i < i1;) {
+        const int64_t rows = i1 - i0 == 1 ? 1 : i1 - i < 4 ? i1 - i : 4;
+        int64_t j = j0;
+        if (rows == 4) {
+            for (; j + 4 <= j1; j += 4) FN_NAME(fn_dot_tile)(4, 4, g, i, j);
+            for (; j < j1; j++) FN_NAME(fn_dot_tile)(4, 1, g, i, j);
+        } else {
+            for (int64_t r = i; r < i + rows; r++) {
+                for (j = j0; j + 8 <= j1; j += 8) FN_NAME(fn_dot_tile)(1, 8, g, r, j);
+                for (; j < j1; j++) FN_NAME(fn_dot_tile)(1, 1, g, r, j);
+            }
+        }
+        i += rows;
+    }
+}
+
+/* Narrow C of rows of A: its columns of B are copied into rows of scratch first, where they are not such already. */
+static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part)
+{
+    FN_NAME(fn_product) h = *g;
+    int64_t i0, i1;
+    fn_split(g->m, 64, part->index, part->count, &i0, &i1);
+    if (i0 >= i1) return;
+    if (g->rb != 1) {
+        FN_T *column = part->scratch;
+        h.cb = (g->k + LANES - 1) / LANES * LANES + FN_ROW_PAD;
+        for (int64_t p = 0; p < g->k; p++)
+            for (int64_t j = 0; j < g->n; j++) column[j * h.cb + p] = g->b[p * g->rb + j];
+        h.b = column;
+        h.rb = 1;
+    }
+    FN_NAME(fn_dots)(&h, i0, i1, 0, g->n);
+}
+
+/* Narrow C of columns of A (ra == 1): its transpose, few rows of length m, is computed in scratch, in strips. */
+static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn_part *part)
+{
+    enum { strip = 1024 };
+    FN_T *rows = part->scratch;
+    int64_t i0, i1;
+    fn_split(g->m, 64, part->index, part->count, &i0, &i1);
+    for (int64_t i = i0; i < i1; i += strip) {
+        const int64_t width = i1 - i < strip ? i1 - i : strip;
+        const int in_place = g->n == 1 && g->ldc == 1;
+        FN_NAME(fn_product) h = {
+            .m = g->n, .n = width, .k = g->k, .a = g->b, .ra = 1, .ca = g->rb, .b = g->a + i, .rb = g->ca, .cb = 1,
+            .c = in_place ? g->c + i : rows, .ldc = strip, .floor = g->floor};
+        FN_NAME(fn_direct)(&h, 0, h.m, 0, width, NULL);
+        for (int64_t x = 0; x < width && !in_place; x++)
+            for (int64_t j = 0; j < g->n; j++) g->c[(i + x) * g->ldc + j] = rows[j * strip + x];
+    }
+}
+
+/* The part's share of the product. The form is chosen by the whole problem, never by the part. */
+static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
+{
+    const int fits = (g->k + LANES + FN_ROW_PAD) * FN_NARROW * (int64_t)sizeof(FN_T) <= FN_SCRATCH_BYTES;
+    if (g->n <= FN_NARROW && g->ca == 1 && g->k >= 3 * LANES && fits) {
+        FN_NAME(fn_narrow)(g, part);
+        return;
+    }
+    if (g->n <= FN_NARROW && g->ra == 1 && g->m >= 2 * LANES && !g->bias && !g->mask) {
+        FN_NAME(fn_narrow_transposed)(g, part);
+        return;
+    }
+    int64_t i0 = 0, i1 = g->m, j0 = 0, j1 = g->n;
+    if (part->count > 1) FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
+    if (i0 >= i1 || j0 >= j1) return;
+    if (g->cb != 1 && g->m <= FN_FEW_ROWS && g->k >= 2 * LANES) {
+        FN_NAME(fn_dots)(g, i0, i1, j0, j1);
+        return;
+    }
+    /* Packing costs a copy of A and of B; it pays where both are read often enough and B does not stay in L1. */
+    const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
+    if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && b_bytes > FN_DIRECT_BYTES)
+        FN_NAME(fn_blocked)(g, i0, i1, j0, j1, part->scratch);
+    else
+        FN_NAME(fn_direct)(g, i0, i1, j0, j1, part->scratch);
+}
