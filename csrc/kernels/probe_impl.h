@@ -1,0 +1,85 @@
+/* Ceilings: what the instruction set can do at best on this machine, and the vector functions as plain loops.
+ *
+ * a) The multiply-add probe keeps FN_PROBE_CHAINS independent chains in registers: enough to cover the latency of every
+ *    unit, few enough for sixteen registers.
+ * b) The memory probes read, write or update one array in order with the widest loads and stores. `write` goes past the
+ *    caches only where the array is larger than FN_STREAM_BYTES, as the kernels do. */
+
+#ifndef FN_PROBE_CHAINS
+#define FN_PROBE_CHAINS 12
+#define FN_PROBE_FLOP(lanes) (2 * FN_PROBE_CHAINS * 64 * (lanes))
+#endif
+
+static double FN_NAME(fn_probe_fma)(int64_t repeat)
+{
+    V acc[FN_PROBE_CHAINS];
+    volatile FN_T seed = FN_C(1);
+    const V a = VF(set1)(seed), b = VF(set1)(seed - FN_C(0.5));
+    for (int c = 0; c < FN_PROBE_CHAINS; c++) acc[c] = VF(set1)((FN_T)c);
+    for (int64_t r = 0; r < repeat; r++)
+        for (int step = 0; step < 64; step++)
+#pragma GCC unroll 12
+            for (int c = 0; c < FN_PROBE_CHAINS; c++) acc[c] = VF(fma)(acc[c], b, a);
+    V total = acc[0];
+    for (int c = 1; c < FN_PROBE_CHAINS; c++) total = VF(add)(total, acc[c]);
+    return (double)VF(sum)(total);
+}
+
+static double FN_NAME(fn_probe_read)(const void *x, int64_t n, int64_t repeat)
+{
+    const FN_T *p = x;
+    V acc[8];
+    for (int c = 0; c < 8; c++) acc[c] = VF(set1)(0);
+    for (int64_t r = 0; r < repeat; r++)
+        for (int64_t i = 0; i < n; i += 8 * LANES)
+#pragma GCC unroll 8
+            for (int c = 0; c < 8; c++) acc[c] = VF(max)(acc[c], VF(load)(p + i + c * LANES));
+    for (int c = 1; c < 8; c++) acc[0] = VF(add)(acc[0], acc[c]);
+    return (double)VF(sum)(acc[0]);
+}
+
+static double FN_NAME(fn_probe_write)(void *y, int64_t n, int64_t repeat)
+{
+    FN_T *p = y;
+    const int stream = n * (int64_t)sizeof(FN_T) > FN_STREAM_BYTES;
+    for (int64_t r = 0; r < repeat; r++) {
+        const V value = VF(set1)((FN_T)r);
+        if (stream)
+            for (int64_t i = 0; i < n; i += LANES) VF(stream)(p + i, value);
+        else
+            for (int64_t i = 0; i < n; i += 8 * LANES)
+#pragma GCC unroll 8
+                for (int c = 0; c < 8; c++) VF(store)(p + i + c * LANES, value);
+    }
+    v_fence();
+    return (double)p[n - 1];
+}
+
+static double FN_NAME(fn_probe_update)(void *y, int64_t n, int64_t repeat)
+{
+    FN_T *p = y;
+    const V one = VF(set1)(1);
+    for (int64_t r = 0; r < repeat; r++)
+        for (int64_t i = 0; i < n; i += 8 * LANES)
+#pragma GCC unroll 8
+            for (int c = 0; c < 8; c++) VF(store)(p + i + c * LANES, VF(add)(VF(load)(p + i + c * LANES), one));
+    return (double)p[n - 1];
+}
+
+static void FN_NAME(fn_math_exp)(void *y, const void *x, int64_t n)
+{
+    FN_T *out = y;
+    const FN_T *in = x;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) VF(store)(out + i, FN_NAME(fn_exp)(VF(load)(in + i)));
+    if (i < n) VF(store_part)(out + i, FN_NAME(fn_exp)(VF(load_part)(in + i, n - i)), n - i);
+}
+
+static void FN_NAME(fn_math_tanh)(void *y, const void *x, int64_t n)
+{
+    FN_T *out = y;
+    const FN_T *in = x;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) VF(store)(out + i, FN_NAME(fn_tanh)(VF(load)(in + i)));
+    if (i < n) VF(store_part)(out + i, FN_NAME(fn_tanh)(VF(load_part)(in + i, n - i)), n - i);
+}

@@ -1,0 +1,48 @@
+/* All kernels of one instruction set, for both dtypes, and the table that exports them.
+ *
+ * Included once by each isa_<isa>.c after its vec_<isa>.h and gemm_ukr_<isa>.h, with FN_ISA defined. Everything here
+ * is static but the table: nothing compiled for one instruction set can be linked into another's path. */
+#include "kernels.h"
+#include "rng.h"
+#include "split.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FN_T float
+#define FN_S f32
+#include "all_impl.h"
+#undef FN_T
+#undef FN_S
+
+#define FN_T double
+#define FN_S f64
+#include "all_impl.h"
+#undef FN_T
+#undef FN_S
+
+#define FN_STRING2(x) #x
+#define FN_STRING(x) FN_STRING2(x)
+#define FN_TABLE FN_PASTE(fn_table, FN_ISA)
+
+const fn_table FN_TABLE = {
+    .isa = FN_STRING(FN_ISA),
+    .kernel = {
+        {
+#define FN_KERNEL(name, cost, ...) [FN_K_##name] = fn_##name##_f32,
+#include "kernels.def"
+        },
+        {
+#define FN_KERNEL(name, cost, ...) [FN_K_##name] = fn_##name##_f64,
+#include "kernels.def"
+        },
+    },
+    .probe = {
+        {fn_probe_fma_f32, FN_PROBE_FLOP(FN_LANES_f32), fn_probe_read_f32, fn_probe_write_f32, fn_probe_update_f32},
+        {fn_probe_fma_f64, FN_PROBE_FLOP(FN_LANES_f64), fn_probe_read_f64, fn_probe_write_f64, fn_probe_update_f64},
+    },
+    .math = {
+        {fn_math_exp_f32, fn_math_tanh_f32, FN_ULP_EXP_f32, FN_ULP_TANH_f32},
+        {fn_math_exp_f64, fn_math_tanh_f64, FN_ULP_EXP_f64, FN_ULP_TANH_f64},
+    },
+};

@@ -1,0 +1,374 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
+"""The border between Python and the C kernels.
+
+Reads the list (backends/table.py) for the kernels' signatures; nothing here names a kernel. Read by backends/native.py.
+
+a) A C kernel's arguments are 8-byte slots in the list's order (csrc/kernels/kernels.h). One class, `Kernel`, fills them
+   from arrays of any kernel: sizes come from the arrays' shapes, leading dimensions from their strides.
+b) Arrays are reached through the buffer protocol, not NumPy's C API: 30 ns each, and no tie to NumPy's ABI.
+c) What C relies on (dtype, rank, layout, sizes that agree, writable outputs) is checked here on every call, at a cost of
+   nanoseconds; what only the caller can know (labels in range, aliasing) is checked in fusednet.ops.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from fusednet._fusednet cimport (
+    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, fn_call, fn_isa_count, fn_isa_name, fn_isa_supported, fn_isa_table,
+    fn_kernel_cost, fn_math, fn_parts, fn_table, fn_team, fn_team_free, fn_team_new,
+)
+
+import os
+
+cdef extern from *:
+    const char *FN_BUILD_COMPILER
+    const char *FN_BUILD_TYPE
+    int FN_BUILD_SANITIZE
+
+cdef enum:
+    MAX_ARGUMENTS = 24
+    MAX_SLOTS = 40
+    RELEASE_GIL_ABOVE = 20000  # cycles; below it, giving the lock away costs more than it frees
+
+CHUNK = FN_CHUNK
+KERNEL_COUNT = FN_KERNEL_COUNT
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+cdef fn_team *team = NULL
+cdef int team_threads = 1
+cdef int forced_parts = 0
+
+
+def set_threads(int threads):
+    """Use `threads` threads from now on; the old team is dissolved."""
+    global team, team_threads
+    if not 1 <= threads <= FN_MAX_PARTS:
+        raise ValueError(f"threads is {threads}; wanted 1 to {FN_MAX_PARTS}")
+    if threads == team_threads:
+        return
+    fn_team_free(team)
+    team = NULL
+    team_threads = threads
+
+
+def get_threads():
+    return team_threads
+
+
+def force_parts(int parts):
+    """Divide every call into `parts` parts whatever its size (0: as many as it is worth). For tests."""
+    global forced_parts
+    if not 0 <= parts <= FN_MAX_PARTS:
+        raise ValueError(f"parts is {parts}; wanted 0 to {FN_MAX_PARTS}")
+    forced_parts = parts
+
+
+def _forget_team():
+    # In a forked child the helpers do not exist; the team's memory is left alone because a lock in it may be held.
+    global team
+    team = NULL
+
+
+os.register_at_fork(after_in_child=_forget_team)
+
+
+cdef int make_team() except -1:
+    global team
+    if team == NULL:
+        team = fn_team_new(team_threads)
+        if team == NULL:
+            raise MemoryError(f"a team of {team_threads} threads could not be made; set_num_threads to fewer")
+    return 0
+
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+
+cdef enum Kind:
+    ARRAY_T      # the table's dtype
+    ARRAY_F64
+    ARRAY_I64
+    ARRAY_I32
+    ARRAY_ANY
+    REAL
+    INTEGER
+
+cdef struct Parameter:
+    int kind
+    int rank
+    int slot
+    int optional
+    int writable
+    int size[2]      # which sizes its shape gives, by index
+
+cdef union Slot:
+    void *p
+    int64_t i
+    double d
+
+cdef const char *TYPE_CODES = "fdbBhHiIqQ"   # struct format letters, in the order of FN_TYPE
+
+
+cdef inline int type_code(const char *format) noexcept nogil:
+    # l and q are both 64 bits wide where the library runs
+    cdef char letter = format[0]
+    cdef int code
+    if letter == 0 or format[1] != 0:
+        return -1
+    if letter == c"l":
+        letter = c"q"
+    elif letter == c"L":
+        letter = c"Q"
+    for code in range(10):
+        if TYPE_CODES[code] == letter:
+            return code
+    return -1
+
+
+cdef class Kernel:
+    """One kernel of one instruction set as a function: ``kernel(*arguments)`` in the list's order without the sizes."""
+
+    cdef const fn_table *table
+    cdef int number, parameters, sizes, first_size_slot, chunks, one
+    cdef Parameter parameter[MAX_ARGUMENTS]
+    cdef object signature
+
+    def __init__(self, int isa, signature):
+        cdef Parameter *p
+        cdef int slot = 0
+        self.table = fn_isa_table(isa)
+        self.signature = signature
+        self.number = signature.number
+        sizes = list(signature.sizes)
+        self.sizes = len(sizes)
+        self.one = sizes.index("one") if "one" in sizes else -1
+        self.chunks = sizes.index("chunks") if "chunks" in sizes else -1
+        self.parameters = len(signature.parameters)
+        assert self.parameters <= MAX_ARGUMENTS
+        for k, argument in enumerate(signature.parameters):
+            p = &self.parameter[k]
+            p.slot = slot
+            p.rank = len(argument.shape)
+            p.optional = argument.optional
+            p.writable = argument.role in ("out", "io")
+            if argument.role == "real":
+                p.kind = REAL
+            elif argument.role == "int":
+                p.kind = INTEGER
+            else:
+                p.kind = {"T": ARRAY_T, "float64": ARRAY_F64, "int64": ARRAY_I64, "int32": ARRAY_I32,
+                          "any": ARRAY_ANY}[argument.dtype]
+            for axis, name in enumerate(argument.shape):
+                p.size[axis] = sizes.index(name)
+            slot += 1 + (p.rank == 2) + (p.kind == ARRAY_ANY)
+        self.first_size_slot = slot
+        assert slot + self.sizes <= MAX_SLOTS
+
+    def __repr__(self):
+        return f"<native {self.table.isa.decode()} kernel {self.signature.name}>"
+
+    def __call__(self, *arguments):
+        cdef Py_buffer buffers[MAX_ARGUMENTS]
+        cdef Slot slots[MAX_SLOTS]
+        cdef int held = 0
+        if len(arguments) != self.parameters:
+            names = ", ".join(a.name for a in self.signature.parameters)
+            raise TypeError(f"{self.signature.name} takes {self.parameters} arguments ({names}), {len(arguments)} given")
+        memset(slots, 0, sizeof(slots))
+        try:
+            self.run(arguments, buffers, slots, &held)
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&buffers[held])
+
+    cdef int run(self, tuple arguments, Py_buffer *buffers, Slot *slots, int *held) except -1:
+        cdef Parameter *p
+        cdef Py_buffer *b
+        cdef Slot *sizes = slots + self.first_size_slot
+        cdef int known[8]
+        cdef int k, axis, code, dtype = -1, flags, parts, status
+        cdef int64_t extent, ld, cost
+        cdef fn_team *used
+        for k in range(self.sizes):
+            known[k] = -1
+        for k in range(self.parameters):
+            p = &self.parameter[k]
+            argument = arguments[k]
+            if p.kind == REAL:
+                slots[p.slot].d = argument
+                continue
+            if p.kind == INTEGER:
+                slots[p.slot].i = argument
+                continue
+            if argument is None:
+                if not p.optional:
+                    raise TypeError(f"{self.name(k)} may not be None")
+                continue
+            b = &buffers[held[0]]
+            flags = PyBUF_STRIDES | PyBUF_FORMAT
+            if p.writable:
+                flags |= PyBUF_WRITABLE
+            PyObject_GetBuffer(argument, b, flags)
+            held[0] += 1
+            code = type_code(b.format)
+            if p.kind == ARRAY_T and dtype < 0 and (code == 0 or code == 1):
+                dtype = code
+            if code < 0 or not (
+                p.kind == ARRAY_ANY or (p.kind == ARRAY_T and code == dtype) or (p.kind == ARRAY_F64 and code == 1)
+                or (p.kind == ARRAY_I64 and code == 8) or (p.kind == ARRAY_I32 and code == 6)
+            ):
+                self.refuse_dtype(k, argument, dtype)
+            if b.ndim != p.rank:
+                raise ValueError(f"{self.name(k)} has {b.ndim} dimensions, wanted {p.rank}")
+            slots[p.slot].p = b.buf
+            if p.rank == 2:
+                ld = b.shape[1]
+                if b.shape[0] > 1:
+                    ld = b.strides[0] // b.itemsize
+                    if ld < b.shape[1] or ld * b.itemsize != b.strides[0]:
+                        self.refuse_layout(k, argument)
+                slots[p.slot + 1].i = ld
+            if b.shape[p.rank - 1] > 1 and b.strides[p.rank - 1] != b.itemsize:
+                self.refuse_layout(k, argument)
+            if p.kind == ARRAY_ANY:
+                slots[p.slot + p.rank].i = code
+            for axis in range(p.rank):
+                extent = b.shape[axis]
+                if known[p.size[axis]] < 0:
+                    known[p.size[axis]] = k
+                    sizes[p.size[axis]].i = extent
+                elif sizes[p.size[axis]].i != extent:
+                    self.refuse_shape(k, known[p.size[axis]], arguments)
+        if self.one >= 0 and sizes[self.one].i != 1:
+            raise ValueError(f"{self.signature.name} writes one element, its output has {sizes[self.one].i}")
+        if self.chunks >= 0 and sizes[self.chunks].i != (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK:
+            raise ValueError(f"{self.signature.name} of {sizes[0].i} elements writes a sum for every {FN_CHUNK}, "
+                             f"its output has {sizes[self.chunks].i}")
+        if dtype < 0:
+            dtype = 0  # a kernel without arrays of the table's dtype: both are alike
+        cost = fn_kernel_cost(self.number, slots)
+        parts = forced_parts if forced_parts else fn_parts(cost, team_threads)
+        if parts > 1 and team == NULL:
+            make_team()
+        used = team
+        if cost > RELEASE_GIL_ABOVE or parts > 1:
+            with nogil:
+                status = fn_call(self.table, dtype, self.number, slots, used, parts)
+        else:
+            status = fn_call(self.table, dtype, self.number, slots, used, parts)
+        if status != 0:
+            raise MemoryError("no memory for a kernel's scratch")
+        return 0
+
+    # What went wrong, in words; apart from the path that is taken when all is well.
+
+    cdef name(self, int k):
+        return f"{self.signature.name}: {self.signature.parameters[k].name}"
+
+    cdef refuse_dtype(self, int k, argument, int dtype):
+        wanted = self.signature.parameters[k].dtype
+        if wanted == "T":
+            wanted = ("float32", "float64", "float32 or float64")[dtype]
+        elif wanted == "any":
+            wanted = "a native integer or floating dtype"
+        raise TypeError(f"{self.name(k)} is {argument.dtype}, wanted {wanted}")
+
+    cdef refuse_layout(self, int k, argument):
+        raise ValueError(f"{self.name(k)} of shape {argument.shape} has strides {argument.strides}, "
+                         "wanted rows of contiguous elements")
+
+    cdef refuse_shape(self, int k, int before, tuple arguments):
+        one, other = self.signature.parameters[before], self.signature.parameters[k]
+        raise ValueError(
+            f"{self.signature.name}: {one.name} {arguments[before].shape} and {other.name} {arguments[k].shape} do not "
+            f"fit: they are ({', '.join(one.shape)}) and ({', '.join(other.shape)})"
+        )
+
+
+def kernels(int isa, signatures):
+    """The kernels of instruction set number `isa`, by name."""
+    return {name: Kernel(isa, signature) for name, signature in signatures.items()}
+
+
+# ---- what there is ---------------------------------------------------------------------------------------------------
+
+def isas():
+    """((name, whether this machine has it), ...), best first."""
+    return tuple((fn_isa_name(i).decode(), bool(fn_isa_supported(i))) for i in range(fn_isa_count()))
+
+
+def build():
+    """How this module was built."""
+    return {"compiler": FN_BUILD_COMPILER.decode(), "type": FN_BUILD_TYPE.decode(),
+            "sanitizers": bool(FN_BUILD_SANITIZE)}
+
+
+# ---- measured on their own: ceilings of the machine, and the library's exp and tanh -----------------------------------
+
+def probe(int isa, bint is_double, str what, array, int64_t repeat):
+    """Run one probe (kernels.h, fn_probe); the caller takes the time. The operations of it for "fma", else bytes."""
+    cdef Py_buffer b
+    cdef const fn_table *table = fn_isa_table(isa)
+    cdef int t = is_double
+    cdef int64_t n
+    if what == "fma":
+        with nogil:
+            table.probe[t].fma(repeat)
+        return table.probe[t].fma_flop * repeat
+    if what not in ("read", "write", "update"):
+        raise ValueError(f"probe is {what!r}; known: fma, read, write, update")
+    PyObject_GetBuffer(array, &b, PyBUF_STRIDES | PyBUF_WRITABLE)
+    try:
+        n = b.len // b.itemsize
+        if <size_t>b.buf % 64 or n % 1024 or b.itemsize != (8 if is_double else 4):
+            raise ValueError("a probe's array is aligned to 64 bytes, of the probe's dtype, and a multiple of 1024 long")
+        if what == "read":
+            with nogil:
+                table.probe[t].read(b.buf, n, repeat)
+        elif what == "write":
+            with nogil:
+                table.probe[t].write(b.buf, n, repeat)
+        else:
+            with nogil:
+                table.probe[t].update(b.buf, n, repeat)
+        return b.len * repeat
+    finally:
+        PyBuffer_Release(&b)
+
+
+def math(int isa, str name, y, x):
+    """y = exp(x) or tanh(x) with the library's own vector function; contiguous arrays of one dtype."""
+    cdef Py_buffer out, source
+    cdef fn_math functions = fn_isa_table(isa).math[x.dtype.itemsize == 8]
+    cdef bint is_exp = name == "exp"
+    if name not in ("exp", "tanh"):
+        raise ValueError(f"function is {name!r}; known: exp, tanh")
+    if y.dtype != x.dtype or y.shape != x.shape or x.ndim != 1 or x.dtype.char not in "fd":
+        raise ValueError("x and y are 1-D arrays of one size and dtype, float32 or float64")
+    PyObject_GetBuffer(y, &out, PyBUF_WRITABLE)
+    try:
+        PyObject_GetBuffer(x, &source, 0)
+        try:
+            with nogil:
+                if is_exp:
+                    functions.exp(out.buf, source.buf, out.len // out.itemsize)
+                else:
+                    functions.tanh(out.buf, source.buf, out.len // out.itemsize)
+        finally:
+            PyBuffer_Release(&source)
+    finally:
+        PyBuffer_Release(&out)
+
+
+def ulp_bounds(int isa):
+    """{(function, dtype): largest error in units in the last place}, as stated in csrc/kernels/math_impl.h."""
+    cdef const fn_table *table = fn_isa_table(isa)
+    return {
+        ("exp", "float32"): table.math[0].ulp_exp, ("exp", "float64"): table.math[1].ulp_exp,
+        ("tanh", "float32"): table.math[0].ulp_tanh, ("tanh", "float64"): table.math[1].ulp_tanh,
+    }

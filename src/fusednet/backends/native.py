@@ -1,0 +1,77 @@
+"""The native table: C kernels for one instruction set, chosen at import by what the processor and the system have.
+
+Wraps the compiled border (`fusednet._native`); only backends/__init__.py loads it, and only if it is wanted.
+"""
+
+import os
+
+from fusednet import _native
+from fusednet.backends.table import CHUNK, KERNELS, Table
+
+if len(KERNELS) != _native.KERNEL_COUNT or _native.CHUNK != CHUNK:
+    raise ImportError(
+        f"the compiled module has {_native.KERNEL_COUNT} kernels and the list beside it {len(KERNELS)}: it was built "
+        "from another version; build it again"
+    )
+
+force_parts = _native.force_parts
+build_info = _native.build
+
+
+def isas() -> dict[str, bool]:
+    """Instruction sets that were built, best first, and whether this machine has them."""
+    return dict(_native.isas())
+
+
+def chosen_isa() -> str:
+    """The best instruction set that this machine has, or the one that ``FUSEDNET_ISA`` names.
+
+    Raises
+    ------
+    ValueError
+        If ``FUSEDNET_ISA`` names none that was built, or one that this machine lacks.
+    """
+    there = isas()
+    supported = [name for name, has in there.items() if has]
+    forced = os.environ.get("FUSEDNET_ISA")
+    if not forced:
+        return supported[0]
+    if forced not in there:
+        raise ValueError(f"FUSEDNET_ISA is {forced!r}; built: {', '.join(there)}; this machine has: {', '.join(supported)}")
+    if not there[forced]:
+        raise ValueError(f"FUSEDNET_ISA is {forced!r}, which this machine lacks; it has: {', '.join(supported)}")
+    return forced
+
+
+_tables: dict[str, Table] = {}
+
+
+def table(isa: str | None = None) -> Table:
+    """The kernels of one instruction set.
+
+    Parameters
+    ----------
+    isa : str, optional
+        A name from `isas`; by default `chosen_isa`.
+    """
+    name = chosen_isa() if isa is None else isa
+    if name not in _tables:
+        if not isas().get(name, False):
+            raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
+        _tables[name] = Table("native", _native.kernels(list(isas()).index(name), KERNELS), isa=name)
+    return _tables[name]
+
+
+def probe(what: str, dtype, array, repeat: int, isa: str | None = None) -> int:
+    """Run a ceiling probe of an instruction set; the operations done for "fma", the bytes of `array` passed otherwise."""
+    number = list(isas()).index(isa or chosen_isa())
+    return _native.probe(number, str(dtype) == "float64", what, array, repeat)
+
+
+def math(name: str, y, x, isa: str | None = None) -> None:
+    """``y = exp(x)`` or ``tanh(x)`` by the library's own vector function."""
+    _native.math(list(isas()).index(isa or chosen_isa()), name, y, x)
+
+
+ULP_BOUNDS = _native.ulp_bounds(0)
+"""Stated largest errors in ULP by (function, dtype name); they hold for every instruction set."""
