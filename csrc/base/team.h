@@ -7,7 +7,7 @@
 #ifndef FN_TEAM_H
 #define FN_TEAM_H
 
-#include "kernels.h"
+#include "part.h"
 
 #define FN_MAX_PARTS 32767
 

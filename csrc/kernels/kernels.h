@@ -1,6 +1,6 @@
 /* What a kernel is: its arguments, its part of the work, its place in a table.
  *
- * Reads kernels.def (the list) and nothing else; is read by every instruction set's translation unit, by the engine
+ * Reads kernels.def (the list) and base/part.h; is read by every instruction set's translation unit, by the engine
  * and by fusednet.h.
  *
  * a) A kernel is void(args, part). The arguments are one struct of 8-byte fields in the order of the list, so a caller
@@ -13,16 +13,23 @@
 #ifndef FN_KERNELS_H
 #define FN_KERNELS_H
 
+#include "part.h"
+
 #include <stdint.h>
 
 /* Elements whose sum is taken as one: the grain of square_sums. */
 #define FN_CHUNK 4096
 
-/* Outputs beyond this many bytes, of which no next kernel would find much in the caches, are stored past them. */
+/* Outputs beyond this many bytes, of which no next kernel would find much in the caches, are stored past them. With
+ * 32 MiB of third-level cache one relu after the other gains from it above 12 MiB, a relu that reads what the last one
+ * wrote above 18 MiB. */
 #define FN_STREAM_BYTES (16 * 1024 * 1024)
 
-/* Bytes of scratch each part may use, 64-byte aligned, content undefined before and after. */
-#define FN_SCRATCH_BYTES (3 * 1024 * 1024)
+/* Bounds of the error of exp and tanh in units in the last place, on every instruction set (math_impl.h). */
+#define FN_ULP_EXP_f32 0.95
+#define FN_ULP_EXP_f64 1.0
+#define FN_ULP_TANH_f32 1.1
+#define FN_ULP_TANH_f64 1.5
 
 /* Codes of the list: FN_TYPE_uint8, ...; FN_ACT_relu, ...; FN_K_affine_fwd, ... */
 enum fn_type {
@@ -40,15 +47,6 @@ enum fn_kernel_id {
 #include "kernels.def"
     FN_KERNEL_COUNT
 };
-
-/* The share of a call: part `index` of `count`; scratch as above. */
-typedef struct {
-    int64_t index, count;
-    void *scratch;
-} fn_part;
-
-/* args: the kernel's own struct; see kernels.def for formula, shapes and aliasing. */
-typedef void (*fn_kernel)(const void *args, const fn_part *part);
 
 /* Ceilings of this machine, measured with the table's own instructions (fusednet bench, bench/ceilings.py).
  * Each runs `repeat` times over n elements of x and y and returns a value that depends on all of the work, so that

@@ -3,11 +3,13 @@
  * a) The multiply-add probe keeps FN_PROBE_CHAINS independent chains in registers: enough to cover the latency of every
  *    unit, few enough for sixteen registers.
  * b) The memory probes read, write or update one array in order with the widest loads and stores. `write` goes past the
- *    caches only where the array is larger than FN_STREAM_BYTES, as the kernels do. */
+ *    caches only where the array is larger than FN_STREAM_BYTES, as the kernels do.
+ * c) FN_PROBE_PASS ends a pass over the array: without it a compiler may join two passes into one. */
 
 #ifndef FN_PROBE_CHAINS
 #define FN_PROBE_CHAINS 12
 #define FN_PROBE_FLOP(lanes) (2 * FN_PROBE_CHAINS * 64 * (lanes))
+#define FN_PROBE_PASS() __asm__ volatile("" ::: "memory")
 #endif
 
 static double FN_NAME(fn_probe_fma)(int64_t repeat)
@@ -30,10 +32,12 @@ static double FN_NAME(fn_probe_read)(const void *x, int64_t n, int64_t repeat)
     const FN_T *p = x;
     V acc[8];
     for (int c = 0; c < 8; c++) acc[c] = VF(set1)(0);
-    for (int64_t r = 0; r < repeat; r++)
+    for (int64_t r = 0; r < repeat; r++) {
         for (int64_t i = 0; i < n; i += 8 * LANES)
 #pragma GCC unroll 8
             for (int c = 0; c < 8; c++) acc[c] = VF(max)(acc[c], VF(load)(p + i + c * LANES));
+        FN_PROBE_PASS();
+    }
     for (int c = 1; c < 8; c++) acc[0] = VF(add)(acc[0], acc[c]);
     return (double)VF(sum)(acc[0]);
 }
@@ -50,6 +54,7 @@ static double FN_NAME(fn_probe_write)(void *y, int64_t n, int64_t repeat)
             for (int64_t i = 0; i < n; i += 8 * LANES)
 #pragma GCC unroll 8
                 for (int c = 0; c < 8; c++) VF(store)(p + i + c * LANES, value);
+        FN_PROBE_PASS();
     }
     v_fence();
     return (double)p[n - 1];
@@ -59,10 +64,12 @@ static double FN_NAME(fn_probe_update)(void *y, int64_t n, int64_t repeat)
 {
     FN_T *p = y;
     const V one = VF(set1)(1);
-    for (int64_t r = 0; r < repeat; r++)
+    for (int64_t r = 0; r < repeat; r++) {
         for (int64_t i = 0; i < n; i += 8 * LANES)
 #pragma GCC unroll 8
             for (int c = 0; c < 8; c++) VF(store)(p + i + c * LANES, VF(add)(VF(load)(p + i + c * LANES), one));
+        FN_PROBE_PASS();
+    }
     return (double)p[n - 1];
 }
 

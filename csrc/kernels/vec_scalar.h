@@ -12,8 +12,8 @@
  *   iota()                          0, 1, 2, ... by lane
  *   fma(a,b,c) a b + c   fnma(a,b,c) c - a b                       rounded once where the processor has it (not scalar)
  *   min(a,b) max(a,b)               b where either is NaN          round  to nearest, ties to even
- *   exp2i(n)                        2^n for integral n, emin <= n <= emax (-126..127, -1022..1023)
- *   ldexp(a,n)                      a 2^n for integral n, |n| <= 2 * emax - 2, 0.5 <= |a| < 2; rounded once
+ *   exp2i(n)                        2^n for integral n, -emax <= n <= emax (127, 1023); 2^-emax: 0 or itself
+ *   ldexp(a,n)                      a 2^n for integral n, |n| <= 2 emax, 0.5 <= |a| < 2; rounded once
  *   frexp(a,&e)                     m in [0.75, 1.5), a = m 2^e, for normal a > 0 (other a: any result)
  *   gt ge eq, select(m,a,b)         ordered comparisons; m ? a : b                 all(m)  1 where every lane is true
  *   sum, largest                    across lanes, in an order fixed by the instruction set; largest: no NaN

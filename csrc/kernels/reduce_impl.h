@@ -1,0 +1,140 @@
+/* Sums in double, and counts of what was predicted right.
+ *
+ * a) A sum over FN_CHUNK elements keeps several vectors of double, so it is exact to a few units of double whatever the
+ *    dtype; conversion and all are hidden behind the memory traffic. Chunks are the grain of splitting and of order.
+ * b) The prediction is the first largest element of a row; the first NaN counts as the largest, as in NumPy. Whether it
+ *    is at the label needs no search: all before are less than it, all after at most equal. */
+
+#ifndef FN_REDUCE_WIDEN
+#define FN_REDUCE_WIDEN
+
+/* Adds x, or its squares, to sums in double. */
+FN_INLINE void fn_add_f32(v_f64 sum[2], v_f32 x, int square)
+{
+    const v_f64 low = v_low_f64(x), high = v_high_f64(x);
+    sum[0] = square ? v_fma_f64(low, low, sum[0]) : v_add_f64(sum[0], low);
+    sum[1] = square ? v_fma_f64(high, high, sum[1]) : v_add_f64(sum[1], high);
+}
+FN_INLINE void fn_add_f64(v_f64 sum[2], v_f64 x, int square)
+{
+    sum[0] = square ? v_fma_f64(x, x, sum[0]) : v_add_f64(sum[0], x);
+}
+#endif
+
+/* The sum of n elements or of their squares (a constant). */
+FN_INLINE double FN_NAME(fn_sum_of)(const FN_T *x, int64_t n, int square)
+{
+    v_f64 sum[4][2];
+    for (int k = 0; k < 4; k++) sum[k][0] = sum[k][1] = v_set1_f64(0);
+    int64_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) FN_NAME(fn_add)(sum[k], VF(load)(x + i + k * LANES), square);
+    for (; i < n; i += LANES) FN_NAME(fn_add)(sum[0], VF(load_part)(x + i, n - i < LANES ? n - i : LANES), square);
+    for (int k = 0; k < 4; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k][1]);
+    return v_sum_f64(v_add_f64(v_add_f64(sum[0][0], sum[1][0]), v_add_f64(sum[2][0], sum[3][0])));
+}
+
+FN_DEFINE(square_sums)
+{
+    int64_t begin, end;
+    fn_split(a->chunks, 8, part->index, part->count, &begin, &end);
+    for (int64_t c = begin; c < end; c++) {
+        const int64_t i = c * FN_CHUNK, left = a->n - i;
+        a->partial[c] = FN_NAME(fn_sum_of)(a->x + i, left < FN_CHUNK ? left : FN_CHUNK, 1);
+    }
+}
+
+FN_DEFINE(sum)
+{
+    if (part->index != 0) return;
+    double total = 0;
+    for (int64_t i = 0; i < a->n; i += FN_CHUNK)
+        total += FN_NAME(fn_sum_of)(a->x + i, a->n - i < FN_CHUNK ? a->n - i : FN_CHUNK, 0);
+    a->total[0] = total;
+}
+
+/* ---- counts -------------------------------------------------------------------------------------------------- */
+
+/* The place of the first largest of n > 0 elements. */
+static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
+{
+    FN_T best = z[0];
+    int64_t at = 0;
+    int ordered = best == best;
+    for (int64_t j = 1; j < n; j++) {
+        const int more = z[j] > best;
+        ordered &= z[j] == z[j];
+        at = more ? j : at;
+        best = more ? z[j] : best;
+    }
+    if (!ordered)
+        for (at = 0; z[at] == z[at];) at++;
+    return at;
+}
+
+/* Whether all of z[0 ... n - 1] are less than v, or at most v; v > -infinity. */
+FN_INLINE int FN_NAME(fn_none_above)(const FN_T *z, int64_t n, V v, int equal)
+{
+    const V least = VF(set1)(-(FN_T)INFINITY);
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        const V x = VF(load)(z + j);
+        if (!VF(all)(equal ? VF(ge)(v, x) : VF(gt)(v, x))) return 0;
+    }
+    if (j == n) return 1;
+    const V x = VF(load_fill)(z + j, n - j, least);
+    return VF(all)(equal ? VF(ge)(v, x) : VF(gt)(v, x));
+}
+
+/* Whether the first largest of n elements is at `label`. */
+FN_INLINE int FN_NAME(fn_largest_at)(const FN_T *z, int64_t n, int64_t label)
+{
+    const FN_T v = z[label];
+    if (!(v > -(FN_T)INFINITY)) return FN_NAME(fn_first_largest)(z, n) == label;
+    const V all = VF(set1)(v);
+    return FN_NAME(fn_none_above)(z + label, n - label, all, 1) && FN_NAME(fn_none_above)(z, label, all, 0);
+}
+
+FN_DEFINE(correct_labels)
+{
+    int64_t begin, end;
+    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const int hit = a->n > 0 && FN_NAME(fn_largest_at)(a->z + i * a->ld_z, a->n, a->label[i]);
+        a->correct[i] = !hit ? 0 : a->weight ? a->weight[i] : 1;
+    }
+}
+
+FN_DEFINE(correct_targets)
+{
+    int64_t begin, end;
+    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        int hit = 0;
+        if (a->n > 0) {
+            const int64_t label = FN_NAME(fn_first_largest)(a->target + i * a->ld_target, a->n);
+            hit = FN_NAME(fn_largest_at)(a->z + i * a->ld_z, a->n, label);
+        }
+        a->correct[i] = !hit ? 0 : a->weight ? a->weight[i] : 1;
+    }
+}
+
+FN_DEFINE(correct_binary)
+{
+    const FN_T threshold = FN_C(a->threshold), half = FN_C(0.5);
+    int64_t begin, end;
+    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const FN_T *restrict z = a->z + i * a->ld_z, *restrict target = a->target + i * a->ld_target;
+        int64_t hits = 0;
+        for (int64_t j = 0; j < a->n; j += FN_CHUNK) {
+            const int64_t stop = a->n - j < FN_CHUNK ? a->n : j + FN_CHUNK;
+            int32_t count = 0;
+            for (int64_t k = j; k < stop; k++) count += (z[k] > threshold) == (target[k] > half);
+            hits += count;
+        }
+        const double share = a->n > 0 ? (double)hits / (double)a->n : 0;
+        a->correct[i] = FN_C(a->weight ? (double)a->weight[i] * share : share);
+    }
+}

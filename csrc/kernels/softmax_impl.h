@@ -1,0 +1,367 @@
+/* Softmax and the cross entropies of softmax, forward and backward, for one dtype.
+ *
+ * a) A row of up to four vectors is one read, its powers stay in registers, and it is written once; the number of
+ *    vectors is a constant of the code. Longer rows take three passes over a row that stays in cache: the largest
+ *    element, powers and their sums, the result.
+ * b) Sums over a row run in up to four vectors, then across lanes: an order given by n alone. Rows are divided among
+ *    parts, sums are not.
+ * c) Lanes behind the end of a row hold -infinity, whose power is 0. The part vector at the end of a long row stays in
+ *    a register between the passes: what was stored in part cannot be loaded before it has left for the cache.
+ * d) The logarithms of the sums are taken for 64 rows at a time.
+ * e) e^(z - max) is at most 1 and the sum at least 1. A row with a NaN, with +infinity, or of -infinity only, is NaN
+ *    throughout, as the formula is; -infinity among finite elements is a probability of 0. */
+#undef FN_ROW_GRAIN
+#undef FN_ROW_SWITCH
+#undef FN_ROW_SUMS
+#undef FN_ROW_BLOCK
+
+/* Rows that go to one part together: a cache line of the row's results, where rows are short. */
+#define FN_ROW_GRAIN(n) ((n) < 256 ? FN_LINE : 1)
+
+/* Rows whose logarithms are taken together. */
+#define FN_ROW_BLOCK 64
+
+/* Chooses a call by the vectors that hold a row of n: VECTORS is 1 to 4, or 0 where the row is longer. */
+#define FN_ROW_SWITCH(n, call)                                                                          \
+    switch (((n) + LANES - 1) / LANES) {                                                                \
+    case 0:                                                                                             \
+    case 1: { enum { VECTORS = 1 }; call; break; }                                                      \
+    case 2: { enum { VECTORS = 2 }; call; break; }                                                      \
+    case 3: { enum { VECTORS = 3 }; call; break; }                                                      \
+    case 4: { enum { VECTORS = 4 }; call; break; }                                                      \
+    default: { enum { VECTORS = 0 }; call; }                                                            \
+    }
+
+/* Runs a statement over the whole vectors of a row: the one at element i is summed up in place k < 4. */
+#define FN_ROW_SUMS(n, ...)                                                                             \
+    do {                                                                                                \
+        int64_t row_i = 0;                                                                              \
+        for (; row_i + 4 * LANES <= (n); row_i += 4 * LANES) {                                          \
+            { enum { k = 0 }; const int64_t i = row_i; __VA_ARGS__; }                                   \
+            { enum { k = 1 }; const int64_t i = row_i + LANES; __VA_ARGS__; }                           \
+            { enum { k = 2 }; const int64_t i = row_i + 2 * LANES; __VA_ARGS__; }                       \
+            { enum { k = 3 }; const int64_t i = row_i + 3 * LANES; __VA_ARGS__; }                       \
+        }                                                                                               \
+        for (; row_i + LANES <= (n); row_i += LANES) {                                                  \
+            enum { k = 0 };                                                                             \
+            const int64_t i = row_i;                                                                    \
+            __VA_ARGS__;                                                                                \
+        }                                                                                               \
+    } while (0)
+
+/* count elements from p, the other lanes -infinity. */
+FN_INLINE V FN_NAME(fn_load_row)(const FN_T *p, int64_t count)
+{
+    return count == LANES ? VF(load)(p) : VF(load_fill)(p, count, FN_V(-INFINITY));
+}
+
+/* x in the first count lanes, 0 in the others. */
+FN_INLINE V FN_NAME(fn_first)(V x, int64_t count)
+{
+    return count == LANES ? x : VF(select)(VF(first)(count), x, FN_V(0));
+}
+
+/* Part loads and stores do not teach the processor where to read next: where rows consist of them, what lies a kilobyte
+ * ahead is asked for (Zen 5, 10 columns from memory: 3 times faster). An address behind the array is no error. */
+FN_INLINE void FN_NAME(fn_prefetch)(const FN_T *row)
+{
+    __builtin_prefetch((const void *)((uintptr_t)row + 1024));
+}
+
+FN_INLINE void FN_NAME(fn_prefetch_out)(FN_T *row)
+{
+    __builtin_prefetch((const void *)((uintptr_t)row + 1024), 1);
+}
+
+/* Elements of a row's vector v, which is one of `vectors`. */
+FN_INLINE int64_t FN_NAME(fn_row_count)(int64_t n, const int vectors, int v)
+{
+    return v < vectors - 1 ? LANES : n - (int64_t)(vectors - 1) * LANES;
+}
+
+FN_INLINE FN_T FN_NAME(fn_sum4)(const V *s)
+{
+    return VF(sum)(VF(add)(VF(add)(s[0], s[1]), VF(add)(s[2], s[3])));
+}
+
+/* The largest element, NaN left aside; -infinity where there is none. */
+FN_INLINE FN_T FN_NAME(fn_row_largest)(const FN_T *x, int64_t n)
+{
+    V m[4] = {FN_V(-INFINITY), FN_V(-INFINITY), FN_V(-INFINITY), FN_V(-INFINITY)};
+    FN_ROW_SUMS(n, m[k] = VF(max)(VF(load)(x + i), m[k]));
+    const int64_t rest = n % LANES;
+    if (rest) m[0] = VF(max)(FN_NAME(fn_load_row)(x + n - rest, rest), m[0]);
+    return VF(largest)(VF(max)(VF(max)(m[0], m[1]), VF(max)(m[2], m[3])));
+}
+
+/* ---- softmax ---- */
+
+FN_INLINE void FN_NAME(fn_softmax_short)(FN_T *y, const FN_T *x, int64_t n, const int vectors)
+{
+    V e[4], largest = FN_V(-INFINITY);
+    for (int v = 0; v < vectors; v++) {
+        e[v] = FN_NAME(fn_load_row)(x + v * LANES, FN_NAME(fn_row_count)(n, vectors, v));
+        largest = VF(max)(e[v], largest);
+    }
+    largest = VF(set1)(VF(largest)(largest));
+    V sum = FN_V(0);
+    for (int v = 0; v < vectors; v++) {
+        e[v] = FN_NAME(fn_exp)(VF(sub)(e[v], largest));
+        sum = VF(add)(sum, e[v]);
+    }
+    const V share = VF(set1)(1 / VF(sum)(sum));
+    for (int v = 0; v < vectors; v++)
+        FN_NAME(fn_store)(y + v * LANES, VF(mul)(e[v], share), FN_NAME(fn_row_count)(n, vectors, v));
+}
+
+FN_INLINE void FN_NAME(fn_softmax_long)(FN_T *y, const FN_T *x, int64_t n)
+{
+    const int64_t rest = n % LANES, whole = n - rest;
+    const V largest = VF(set1)(FN_NAME(fn_row_largest)(x, n));
+    V sum[4] = {FN_V(0), FN_V(0), FN_V(0), FN_V(0)}, last = FN_V(0);
+    FN_ROW_SUMS(whole, {
+        const V power = FN_NAME(fn_exp)(VF(sub)(VF(load)(x + i), largest));
+        sum[k] = VF(add)(sum[k], power);
+        VF(store)(y + i, power);
+    });
+    if (rest) last = FN_NAME(fn_exp)(VF(sub)(FN_NAME(fn_load_row)(x + whole, rest), largest));
+    sum[0] = VF(add)(sum[0], last);
+    const V share = VF(set1)(1 / FN_NAME(fn_sum4)(sum));
+    for (int64_t i = 0; i < whole; i += LANES) VF(store)(y + i, VF(mul)(VF(load)(y + i), share));
+    if (rest) VF(store_part)(y + whole, VF(mul)(last, share), rest);
+}
+
+FN_INLINE void FN_NAME(fn_softmax_rows)(const FN_NAME(fn_softmax_fwd_args) *a, const fn_part *part, const int vectors)
+{
+    int64_t begin, end;
+    fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        FN_T *const y = a->y + r * a->ld_y;
+        const FN_T *const x = a->x + r * a->ld_x;
+        if (vectors) {
+            FN_NAME(fn_prefetch)(x);
+            FN_NAME(fn_prefetch_out)(y);
+            FN_NAME(fn_softmax_short)(y, x, a->n, vectors);
+        } else {
+            FN_NAME(fn_softmax_long)(y, x, a->n);
+        }
+    }
+}
+
+FN_DEFINE(softmax_fwd)
+{
+    if (a->n) FN_ROW_SWITCH(a->n, FN_NAME(fn_softmax_rows)(a, part, VECTORS));
+}
+
+FN_INLINE void FN_NAME(fn_softmax_bwd_rows)(const FN_NAME(fn_softmax_bwd_args) *a, const fn_part *part,
+                                            const int vectors)
+{
+    const int64_t n = a->n;
+    const int64_t rest = n % LANES, whole = n - rest;
+    int64_t begin, end;
+    fn_split(a->m, FN_ROW_GRAIN(n), part->index, part->count, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        FN_T *const dx = a->dx + r * a->ld_dx;
+        const FN_T *const dy = a->dy + r * a->ld_dy, *const y = a->y + r * a->ld_y;
+        if (vectors) {
+            V g[4], p[4], sum = FN_V(0);
+            FN_NAME(fn_prefetch)(dy);
+            FN_NAME(fn_prefetch)(y);
+            FN_NAME(fn_prefetch_out)(dx);
+            for (int v = 0; v < vectors; v++) {
+                const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
+                g[v] = FN_NAME(fn_load)(dy + v * LANES, count);
+                p[v] = FN_NAME(fn_load)(y + v * LANES, count);
+                sum = VF(fma)(g[v], p[v], sum);
+            }
+            const V mean = VF(set1)(VF(sum)(sum));
+            for (int v = 0; v < vectors; v++) {
+                const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
+                FN_NAME(fn_store)(dx + v * LANES, VF(mul)(p[v], VF(sub)(g[v], mean)), count);
+            }
+        } else {
+            V sum[4] = {FN_V(0), FN_V(0), FN_V(0), FN_V(0)};
+            FN_ROW_SUMS(whole, sum[k] = VF(fma)(VF(load)(dy + i), VF(load)(y + i), sum[k]));
+            const V last_dy = VF(load_part)(dy + whole, rest), last_y = VF(load_part)(y + whole, rest);
+            sum[0] = VF(fma)(last_dy, last_y, sum[0]);
+            const V mean = VF(set1)(FN_NAME(fn_sum4)(sum));
+            for (int64_t i = 0; i < whole; i += LANES)
+                VF(store)(dx + i, VF(mul)(VF(load)(y + i), VF(sub)(VF(load)(dy + i), mean)));
+            VF(store_part)(dx + whole, VF(mul)(last_y, VF(sub)(last_dy, mean)), rest);
+        }
+    }
+}
+
+FN_DEFINE(softmax_bwd)
+{
+    if (a->n) FN_ROW_SWITCH(a->n, FN_NAME(fn_softmax_bwd_rows)(a, part, VECTORS));
+}
+
+/* ---- cross entropy ----
+ * With s_j = z_j - max:  l = sum(t) log(sum_j e^s_j) - sum_j t_j s_j. Labels and targets differ in where t comes from:
+ * keep + spread on the label and spread elsewhere, or keep * target + spread. */
+
+typedef struct {
+    FN_T keep, spread; /* 1 - smoothing, smoothing / n */
+    int64_t m, n, ld_z, ld_target, ld_dz;
+    FN_T *loss, *dz;
+    const FN_T *z, *target, *weight;
+    const int32_t *label;
+    double scale;
+} FN_NAME(fn_xent);
+
+/* What a row leaves for its loss. */
+typedef struct {
+    FN_T sum[FN_ROW_BLOCK];    /* of e^s_j */
+    FN_T target[FN_ROW_BLOCK]; /* of t_j */
+    FN_T dot[FN_ROW_BLOCK];    /* of t_j s_j */
+    FN_T weight[FN_ROW_BLOCK];
+} FN_NAME(fn_xent_block);
+
+/* t_j s_j; 0 where t_j is, be s_j -infinity. */
+FN_INLINE V FN_NAME(fn_xent_term)(V t, V s)
+{
+    return VF(select)(VF(eq)(t, FN_V(0)), FN_V(0), VF(mul)(t, s));
+}
+
+/* Row r: its sums to place q of the block, its gradient, times factor, to dz. */
+FN_INLINE void FN_NAME(fn_xent_short)(const FN_NAME(fn_xent) *c, int64_t r, FN_NAME(fn_xent_block) *b, int q,
+                                      FN_T factor, const int soft, const int vectors)
+{
+    const int64_t n = c->n;
+    const FN_T *const z = c->z + r * c->ld_z;
+    const V keep = VF(set1)(c->keep), spread = VF(set1)(c->spread);
+    V e[4], t[4], largest = FN_V(-INFINITY);
+    FN_NAME(fn_prefetch)(z);
+    if (soft) FN_NAME(fn_prefetch)(c->target + r * c->ld_target);
+    for (int v = 0; v < vectors; v++) {
+        const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
+        e[v] = FN_NAME(fn_load_row)(z + v * LANES, count);
+        largest = VF(max)(e[v], largest);
+        if (soft) {
+            t[v] = VF(fma)(FN_NAME(fn_load)(c->target + r * c->ld_target + v * LANES, count), keep, spread);
+        } else {
+            const VM here = VF(eq)(VF(iota)(), VF(set1)((FN_T)(c->label[r] - v * LANES)));
+            t[v] = VF(select)(here, VF(add)(keep, spread), spread);
+        }
+        t[v] = FN_NAME(fn_first)(t[v], count);
+    }
+    largest = VF(set1)(VF(largest)(largest));
+    V sum = FN_V(0), target = FN_V(0), dot = FN_V(0);
+    for (int v = 0; v < vectors; v++) {
+        const V s = VF(sub)(e[v], largest);
+        e[v] = FN_NAME(fn_exp)(s);
+        sum = VF(add)(sum, e[v]);
+        dot = VF(add)(dot, FN_NAME(fn_xent_term)(t[v], s));
+        if (soft) target = VF(add)(target, t[v]);
+    }
+    b->sum[q] = VF(sum)(sum);
+    b->dot[q] = VF(sum)(dot);
+    b->target[q] = soft ? VF(sum)(target) : 1;
+    if (!c->dz) return;
+    const V share = VF(set1)(b->target[q] / b->sum[q]), f = VF(set1)(factor);
+    FN_T *const dz = c->dz + r * c->ld_dz;
+    FN_NAME(fn_prefetch_out)(dz);
+    for (int v = 0; v < vectors; v++)
+        FN_NAME(fn_store)(dz + v * LANES, VF(mul)(f, VF(sub)(VF(mul)(e[v], share), t[v])),
+                          FN_NAME(fn_row_count)(n, vectors, v));
+}
+
+FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_NAME(fn_xent_block) *b, int q,
+                                     FN_T factor, const int soft)
+{
+    const int64_t n = c->n, rest = n % LANES, whole = n - rest, label = soft ? 0 : c->label[r];
+    const FN_T *const z = c->z + r * c->ld_z, *const target = soft ? c->target + r * c->ld_target : NULL;
+    FN_T *const dz = c->dz ? c->dz + r * c->ld_dz : NULL;
+    const FN_T highest = FN_NAME(fn_row_largest)(z, n), at_label = z[label] - highest;
+    const V largest = VF(set1)(highest), keep = VF(set1)(c->keep), spread = VF(set1)(c->spread);
+    V sum[4], total[4], dot[4], last_t = spread;
+    for (int k = 0; k < 4; k++) sum[k] = total[k] = dot[k] = FN_V(0);
+    FN_ROW_SUMS(whole, {
+        const V s = VF(sub)(VF(load)(z + i), largest);
+        const V power = FN_NAME(fn_exp)(s);
+        sum[k] = VF(add)(sum[k], power);
+        if (soft) {
+            const V t = VF(fma)(VF(load)(target + i), keep, spread);
+            total[k] = VF(add)(total[k], t);
+            dot[k] = VF(add)(dot[k], FN_NAME(fn_xent_term)(t, s));
+        } else {
+            dot[k] = VF(add)(dot[k], s);
+        }
+        if (dz) VF(store)(dz + i, power);
+    });
+    const V last_s = VF(sub)(FN_NAME(fn_load_row)(z + whole, rest), largest);
+    const V last = FN_NAME(fn_first)(FN_NAME(fn_exp)(last_s), rest);
+    sum[0] = VF(add)(sum[0], last);
+    if (soft) {
+        last_t = FN_NAME(fn_first)(VF(fma)(FN_NAME(fn_load)(target + whole, rest), keep, spread), rest);
+        total[0] = VF(add)(total[0], last_t);
+        dot[0] = VF(add)(dot[0], FN_NAME(fn_xent_term)(last_t, last_s));
+    } else {
+        dot[0] = VF(add)(dot[0], FN_NAME(fn_first)(last_s, rest));
+    }
+    b->sum[q] = FN_NAME(fn_sum4)(sum);
+    b->target[q] = soft ? FN_NAME(fn_sum4)(total) : 1;
+    b->dot[q] = FN_NAME(fn_sum4)(dot);
+    if (!soft) b->dot[q] = (c->keep ? c->keep * at_label : 0) + (c->spread ? c->spread * b->dot[q] : 0);
+    if (!dz) return;
+    const V share = VF(set1)(b->target[q] / b->sum[q]), f = VF(set1)(factor);
+    for (int64_t i = 0; i < whole; i += LANES) {
+        const V t = soft ? VF(fma)(VF(load)(target + i), keep, spread) : spread;
+        VF(store)(dz + i, VF(mul)(f, VF(sub)(VF(mul)(VF(load)(dz + i), share), t)));
+    }
+    VF(store_part)(dz + whole, VF(mul)(f, VF(sub)(VF(mul)(last, share), last_t)), rest);
+    if (!soft) dz[label] -= factor * c->keep;
+}
+
+/* Rows begin to begin + rows, a block. */
+FN_INLINE void FN_NAME(fn_xent_rows)(const FN_NAME(fn_xent) *c, int64_t begin, int64_t rows, const int soft,
+                                     const int vectors)
+{
+    FN_NAME(fn_xent_block) b;
+    for (int q = 0; q < rows; q++) {
+        const int64_t r = begin + q;
+        const FN_T weight = c->weight ? c->weight[r] : 1;
+        b.weight[q] = weight;
+        if (weight == 0 || c->n == 0) {
+            b.sum[q] = 1;
+            b.target[q] = b.dot[q] = 0;
+            if (c->dz && c->n) memset(c->dz + r * c->ld_dz, 0, (size_t)c->n * sizeof(FN_T));
+        } else if (vectors) {
+            FN_NAME(fn_xent_short)(c, r, &b, q, (FN_T)(c->scale * weight), soft, vectors);
+        } else {
+            FN_NAME(fn_xent_long)(c, r, &b, q, (FN_T)(c->scale * weight), soft);
+        }
+    }
+    for (int64_t i = 0; i < rows; i += LANES) {
+        const int64_t count = rows - i < LANES ? rows - i : LANES;
+        const V entropy = VF(mul)(FN_LOAD(b.target), FN_NAME(fn_log)(FN_LOAD(b.sum)));
+        FN_NAME(fn_store)(c->loss + begin + i, VF(mul)(FN_LOAD(b.weight), VF(sub)(entropy, FN_LOAD(b.dot))), count);
+    }
+}
+
+FN_INLINE void FN_NAME(fn_xent_part)(const FN_NAME(fn_xent) *c, const fn_part *part, const int soft, const int vectors)
+{
+    int64_t begin, end;
+    fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
+    for (int64_t r = begin; r < end; r += FN_ROW_BLOCK)
+        FN_NAME(fn_xent_rows)(c, r, end - r < FN_ROW_BLOCK ? end - r : FN_ROW_BLOCK, soft, vectors);
+}
+
+FN_DEFINE(softmax_xent_labels)
+{
+    const FN_NAME(fn_xent) c = {
+        .keep = FN_C(1 - a->smoothing), .spread = FN_C(a->smoothing / (double)(a->n ? a->n : 1)), .m = a->m, .n = a->n,
+        .ld_z = a->ld_z, .ld_dz = a->ld_dz, .loss = a->loss, .dz = a->dz, .z = a->z, .weight = a->weight,
+        .label = a->label, .scale = a->scale};
+    FN_ROW_SWITCH(a->n, FN_NAME(fn_xent_part)(&c, part, 0, VECTORS));
+}
+
+FN_DEFINE(softmax_xent_targets)
+{
+    const FN_NAME(fn_xent) c = {
+        .keep = FN_C(1 - a->smoothing), .spread = FN_C(a->smoothing / (double)(a->n ? a->n : 1)), .m = a->m, .n = a->n,
+        .ld_z = a->ld_z, .ld_target = a->ld_target, .ld_dz = a->ld_dz, .loss = a->loss, .dz = a->dz, .z = a->z,
+        .target = a->target, .weight = a->weight, .scale = a->scale};
+    FN_ROW_SWITCH(a->n, FN_NAME(fn_xent_part)(&c, part, 1, VECTORS));
+}
