@@ -1,0 +1,91 @@
+"""How many threads the kernels may use.
+
+Reads ``FUSEDNET_THREADS`` once; tells the backend in use (fusednet.backends calls `apply` when it has chosen one).
+
+a) The number is the process's, not a table's: it stays when another backend is selected.
+b) Results do not depend on it, only the time they take: a kernel divides its outputs, never a sum.
+"""
+
+import operator
+import os
+
+ENVIRONMENT = "FUSEDNET_THREADS"
+
+_threads: int | None = None  # None: nobody has asked yet
+
+
+def _default() -> int:
+    text = os.environ.get(ENVIRONMENT)
+    if text:
+        if not text.strip().isdecimal() or int(text) < 1:
+            raise ValueError(f"{ENVIRONMENT} is {text!r}; wanted a whole number of threads, 1 or more")
+        return int(text)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # a container or taskset may grant fewer than the machine has
+    return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Number of threads that a kernel may use.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` set; before that ``FUSEDNET_THREADS``, or the number of processors this process may use.
+
+    Raises
+    ------
+    ValueError
+        If ``FUSEDNET_THREADS`` is not a whole number of 1 or more.
+    """
+    global _threads
+    if _threads is None:
+        _threads = _default()
+    return _threads
+
+
+def set_num_threads(n: int) -> None:
+    """Let kernels use up to n threads from now on; small calls use fewer.
+
+    The results are the same bits for any number. The NumPy backend has no threads of its own and takes no notice.
+
+    Parameters
+    ----------
+    n : int
+        1 or more.
+
+    Raises
+    ------
+    ValueError
+        If n is below 1, or more than the backend can use.
+    TypeError
+        If n is not an integer.
+    """
+    global _threads
+    try:
+        number = operator.index(n)
+    except TypeError:
+        raise TypeError(f"set_num_threads: n is {n!r}; wanted an integer") from None
+    if number < 1:
+        raise ValueError(f"set_num_threads: n is {number}; wanted 1 or more")
+    from fusednet import backends
+
+    backend = backends.current().backend
+    before, _threads = get_num_threads(), number
+    try:
+        apply(backend)
+    except Exception:
+        _threads = before
+        raise
+
+
+def apply(backend: str) -> None:
+    """Tell a backend the number; for `fusednet.backends.select`."""
+    if backend == "native":
+        from fusednet import _native
+
+        _native.set_threads(get_num_threads())
+    elif backend == "numba":
+        from fusednet.backends import jit_numba
+
+        jit_numba.set_threads(get_num_threads())
