@@ -1,0 +1,840 @@
+"""THE list of cases: for every kernel of the list its sizes, values, optional arguments, aliases and layouts.
+
+Reads backends/table.py (the kernels' signatures) and ref_numpy.py (saved arrays for backward passes); read by
+harness.py, by every kernel test and by bench/. Cases are data: nothing here runs a kernel under test.
+
+a) A case is of no dtype: `values` draws it for the one that is asked for, always the same from the case's name.
+b) Sizes are chosen for the code that they reach: 0 and 1, every remainder around vectors (16 floats, unrolled by
+   4) and GEMM tiles (6 x 16, 14 x 32), both sides of the blocking over k (256), primes, and enough for several threads.
+c) Layouts go round in turns through each sweep instead of multiplying it.
+"""
+
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+
+from fusednet.backends import ref_numpy
+from fusednet.backends.table import CHUNK, KERNELS, SAVES_Z, TYPES, Activation, Argument
+
+LAYOUTS = ("plain", "padded", "offset", "padded offset")
+"""padded: rows longer than what is used of them. offset: the first element one element past an aligned address."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One call of one kernel.
+
+    Attributes
+    ----------
+    kernel, name : str
+        The name is unique within the kernel and seeds the values.
+    sizes : dict of str to int
+        All sizes of the kernel.
+    parameters : dict of str to int or float
+        All scalar arguments.
+    values : dict of str to str
+        By input, the recipe (a key of `RECIPES`) that draws it.
+    absent : frozenset of str
+        Optional arguments that are None.
+    alias : tuple of str or None
+        (output, input) that are the same array.
+    layout : str
+        One of `LAYOUTS`.
+    types : dict of str to str
+        By argument of any dtype, its dtype.
+    big : bool
+        Worth several threads in every table.
+    """
+
+    kernel: str
+    name: str
+    sizes: dict[str, int]
+    parameters: dict[str, float] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    alias: tuple[str, str] | None = None
+    layout: str = "plain"
+    types: dict[str, str] = field(default_factory=dict)
+    big: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kernel}-{self.name}"
+
+    def shape(self, argument: Argument) -> tuple[int, ...]:
+        return tuple(self.sizes[size] for size in argument.shape)
+
+    def dtype(self, argument: Argument, dtype: np.dtype) -> np.dtype:
+        """The dtype of an argument in a call of a table of `dtype`."""
+        name = {"T": np.dtype(dtype).name, "any": self.types.get(argument.name)}.get(argument.dtype, argument.dtype)
+        return np.dtype(name)
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+RECIPES: dict[str, Callable[[SimpleNamespace], np.ndarray]] = {}
+"""Each draws an array from a namespace of rng, shape, dtype, case, and drawn: the arguments before it in the list."""
+
+
+def _recipe(function):
+    RECIPES[function.__name__.strip("_")] = function
+    return function
+
+
+@_recipe
+def normal(d):
+    return d.rng.standard_normal(d.shape)
+
+
+@_recipe
+def positive(d):
+    return d.rng.uniform(0.1, 2.0, d.shape)
+
+
+@_recipe
+def negative(d):
+    return -d.rng.uniform(0.1, 2.0, d.shape)
+
+
+@_recipe
+def zeros(d):
+    return np.zeros(d.shape)
+
+
+@_recipe
+def unit(d):
+    return d.rng.uniform(0.0, 1.0, d.shape)
+
+
+@_recipe
+def integers(d):
+    """Few distinct values: ties for the largest, differences that are exactly 0."""
+    return d.rng.integers(-2, 3, d.shape)
+
+
+@_recipe
+def mixed(d):
+    """Twelve orders of magnitude."""
+    return d.rng.choice([-1.0, 1.0], d.shape) * 10.0 ** d.rng.uniform(-6, 6, d.shape)
+
+
+@_recipe
+def large(d):
+    """Products of two are finite, of three are not."""
+    return d.rng.standard_normal(d.shape) * float(np.finfo(d.dtype).max) ** 0.4
+
+
+@_recipe
+def huge(d):
+    """Squares are finite in double whatever the dtype."""
+    return d.rng.standard_normal(d.shape) * (1e25 if d.dtype == np.float32 else 1e100)
+
+
+@_recipe
+def tiny(d):
+    """Products of two are normal numbers, of three are not."""
+    return d.rng.uniform(0.5, 1.0, d.shape) * float(np.finfo(d.dtype).tiny) ** 0.4
+
+
+@_recipe
+def subnormal(d):
+    return d.rng.uniform(-1.0, 1.0, d.shape) * float(np.finfo(d.dtype).tiny)
+
+
+@_recipe
+def saturating(d):
+    """On both sides of where e^x under- and overflows."""
+    return d.rng.uniform(-1.3, 1.3, d.shape) * np.log(float(np.finfo(d.dtype).max))
+
+
+@_recipe
+def small(d):
+    """Where e^x - 1 and tanh x are nearly x."""
+    return d.rng.choice([-1.0, 1.0], d.shape) * 10.0 ** d.rng.uniform(-12, -1, d.shape)
+
+
+@_recipe
+def far(d):
+    """A mean a thousand times the deviation, other in each column."""
+    return d.rng.standard_normal(d.shape) + 1000.0 * (1 + np.arange(d.shape[-1]) % 3)
+
+
+@_recipe
+def constant(d):
+    return np.full(d.shape, 0.1)
+
+
+@_recipe
+def some_zero(d):
+    """Positive, with zeros among them."""
+    return _every(d.rng.uniform(0.1, 2.0, d.shape), 4, 1, 0.0)
+
+
+@_recipe
+def one_not_a_number(d):
+    """Normal, but for one NaN."""
+    return _every(d.rng.standard_normal(d.shape), np.prod(d.shape) // 2 + 1, np.prod(d.shape) // 2, np.nan)
+
+
+@_recipe
+def not_a_number(d):
+    """Normal, with NaN in some places."""
+    return _every(d.rng.standard_normal(d.shape), 7, 3, np.nan)
+
+
+@_recipe
+def infinite(d):
+    """Normal, with -infinity and +infinity in some places."""
+    return _every(_every(d.rng.standard_normal(d.shape), 5, 2, np.inf), 5, 4, -np.inf)
+
+
+@_recipe
+def signed_zero(d):
+    return d.rng.choice([-0.0, 0.0], d.shape)
+
+
+@_recipe
+def masked(d):
+    """Normal, with -infinity in some columns but the first."""
+    z = d.rng.standard_normal(d.shape)
+    z[:, 1:][d.rng.uniform(size=z[:, 1:].shape) < 0.3] = -np.inf
+    return z
+
+
+@_recipe
+def unmasked_labels(d):
+    return np.zeros(d.shape)
+
+
+@_recipe
+def broken_rows(d):
+    """Normal, but NaN or infinity in the rows to which `some_zero` gives weight 0."""
+    z = d.rng.standard_normal(d.shape)
+    z[1::8] = np.nan
+    z[5::8] = np.inf
+    return z
+
+
+@_recipe
+def probabilities(d):
+    power = np.exp(d.rng.standard_normal(d.shape) * 2)
+    return power / power.sum(axis=-1, keepdims=True)
+
+
+@_recipe
+def saved(d):
+    """What forward leaves for backward, of activations on both sides of 0."""
+    z = d.rng.standard_normal(d.shape) * 2
+    kind = d.case.parameters["kind"]
+    if Activation(kind) not in SAVES_Z:
+        ref_numpy.activation_fwd(z, z, kind, d.case.parameters["alpha"])
+    return z
+
+
+@_recipe
+def saved_saturated(d):
+    z = saturating(d)
+    kind = d.case.parameters["kind"]
+    if Activation(kind) not in SAVES_Z:
+        ref_numpy.activation_fwd(z, z, kind, d.case.parameters["alpha"])
+    return z
+
+
+@_recipe
+def near(d):
+    """Targets close to z: on both sides of Huber's delta, equal in some places."""
+    return _every(d.drawn["z"] + d.rng.standard_normal(d.shape) * 1.5, 6, 2, 0.0)
+
+
+@_recipe
+def equal(d):
+    return d.drawn["z"]
+
+
+@_recipe
+def labels(d):
+    return d.rng.integers(0, max(d.case.sizes["n"], 1), d.shape)
+
+
+@_recipe
+def winning_labels(d):
+    """By turns the first largest, the last largest, any."""
+    z = d.drawn["z"]
+    n = z.shape[1]
+    chosen = labels(d)
+    if n:
+        chosen[0::3] = z.argmax(axis=1)[0::3]
+        chosen[1::3] = (n - 1 - z[:, ::-1].argmax(axis=1))[1::3]
+    return chosen
+
+
+@_recipe
+def winning_targets(d):
+    """By turns as z, its columns reversed, any; with ties."""
+    z = d.drawn["z"]
+    target = d.rng.integers(0, 3, d.shape).astype(z.dtype)
+    target[0::3] = z[0::3]
+    target[1::3] = z[1::3, ::-1]
+    return target
+
+
+@_recipe
+def binary(d):
+    return d.rng.choice([0.0, 0.5, 1.0], d.shape)
+
+
+@_recipe
+def rows(d):
+    return d.rng.integers(0, max(d.case.sizes["r"], 1), d.shape)
+
+
+@_recipe
+def any_number(d):
+    """The whole range of an integer dtype."""
+    if d.dtype.kind == "f":
+        return d.rng.standard_normal(d.shape) * 100
+    info = np.iinfo(d.dtype)
+    return d.rng.integers(info.min, info.max, d.shape, dtype=d.dtype, endpoint=True)
+
+
+@_recipe
+def inside(d):
+    limit = int(min(d.case.parameters["limit"], np.iinfo(d.dtype).max))
+    return d.rng.integers(0, max(limit, 1), d.shape)
+
+
+def _outside_at(place: str, value: str):
+    def draw(d):
+        limit = int(d.case.parameters["limit"])
+        index = inside(d).astype(d.dtype)
+        info = np.iinfo(d.dtype)
+        outside = {"limit": limit, "least": info.min, "most": info.max, "below": -1}[value]
+        where = {"first": 0, "middle": len(index) // 2, "last": len(index) - 1}[place]
+        index[where] = outside
+        index[where + 1 :: 3] = outside  # more of them behind: the lowest counts
+        return index
+
+    return draw
+
+
+for _place in ("first", "middle", "last"):
+    for _value in ("limit", "least", "most", "below"):
+        RECIPES[f"{_value}_{_place}"] = _outside_at(_place, _value)
+
+
+def _every(array: np.ndarray, step: int, start: int, value: float) -> np.ndarray:
+    array.reshape(-1)[start::step] = value
+    return array
+
+
+_DEFAULTS = {
+    "var": "positive",
+    "running_var": "positive",
+    "weight": "some_zero",
+    "label": "labels",
+    "index": "rows",
+    "s": "saved",
+    ("softmax_bwd", "y"): "probabilities",
+    ("softmax_xent_targets", "target"): "probabilities",
+    ("sigmoid_xent", "target"): "unit",
+    ("squared_error", "target"): "near",
+    ("absolute_error", "target"): "near",
+    ("huber_error", "target"): "near",
+    ("adagrad_step", "v"): "positive",
+    ("rmsprop_step", "v"): "positive",
+    ("adam_step", "v"): "positive",
+    ("correct_labels", "label"): "winning_labels",
+    ("correct_targets", "target"): "winning_targets",
+    ("correct_binary", "target"): "binary",
+    ("gather_rows", "x"): "any_number",
+}
+
+
+def values(case: Case, dtype) -> dict[str, np.ndarray]:
+    """The inputs of a case (role in, io or any), by name, as plain arrays of the dtypes that a call takes."""
+    drawn: dict[str, np.ndarray] = {}
+    for argument in KERNELS[case.kernel].parameters:
+        name = argument.name
+        if argument.role not in ("in", "io", "any") or name in case.absent:
+            continue
+        default = _DEFAULTS.get((case.kernel, name), _DEFAULTS.get(name, "normal"))
+        rng = np.random.default_rng(zlib.crc32(f"{case}/{name}".encode()))
+        of = case.dtype(argument, dtype)
+        d = SimpleNamespace(rng=rng, shape=case.shape(argument), dtype=of, case=case, drawn=drawn)
+        with np.errstate(over="ignore"):
+            drawn[name] = np.ascontiguousarray(RECIPES[case.values.get(name, default)](d)).astype(of)
+    return drawn
+
+
+# ---- sizes -----------------------------------------------------------------------------------------------------------
+
+FLAT = (*range(68), 95, 96, 97, 127, 128, 129, 131, 191, 193, 255, 257, 509, 997, CHUNK - 1, CHUNK + 3)
+FLAT_FEW = (0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 131, 997)
+FLAT_BIG = 65536 + 3
+
+MATRIX = (
+    *((0, 0), (0, 5), (5, 0), (1, 1)),
+    *((5, n) for n in (*range(1, 36), 47, 48, 49, *range(63, 68), 95, 97, 127, 128, 129, 131, 257, 1000)),
+    *((m, 17) for m in (*range(1, 5), *range(6, 20), 31, 32, 33, 63, 64, 65, 127, 129, 257)),
+)
+MATRIX_FEW = ((1, 1), (3, 7), (4, 8), (7, 16), (5, 17), (9, 33), (13, 64), (16, 65), (33, 31), (61, 131))
+MATRIX_BIG = (997, 131)
+
+_ROWS = (*range(31), 41, 42, 43, 55, 57, 71)
+_COLUMNS = (*range(68), 95, 96, 97, 127, 129)
+_DEPTHS = (*range(10), 15, 16, 17, 31, 33, 63, 65, 127, 129, *range(254, 259), 511, 512, 513, 769)
+PRODUCTS = (
+    *((rows, 33, 19) for rows in _ROWS),
+    *((15, columns, 11) for columns in _COLUMNS),
+    *((15, 35, depth) for depth in _DEPTHS),
+    *itertools.product((1, 2, 6, 7, 13, 14), (1, 8, 16, 31, 32), (1, 4, 257)),
+    *((1030, 70, 40), (30, 4200, 20), (19, 41, 1100), (1, 1, 2000), (1, 997, 131), (997, 1, 131), (211, 223, 227)),
+)
+"""(rows, columns, depth) of a matrix product: of its output, and what is summed over."""
+PRODUCT_BIG = (211, 199, 307)
+
+LAYERS = {
+    "tiny": (16, (4, 16, 3)),
+    "rl": (64, (17, 64, 64, 6)),
+    "default": (200, (20, 100, 10)),
+    "tabular": (256, (54, 256, 256, 256, 7)),
+    "book": (100, (784, 100, 100, 100, 100, 100, 10)),
+    "mnist": (128, (784, 512, 512, 10)),
+    "deep": (128, (128, *(128,) * 16, 10)),
+    "wide": (512, (1024, 2048, 2048, 2048, 1000)),
+    "bigbatch": (4096, (256, 512, 512, 512, 1)),
+}
+"""Training jobs on which libraries are compared: batch size, widths from input to output."""
+
+GEMM_SHAPES = tuple(
+    dict.fromkeys(
+        [
+            *((size, size, size) for size in (1, 2, 3, 4, 8, 16, 17, 31, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)),
+            *((size, size, size) for size in (67, 131, 257, 509, 1000, 1024)),
+            *((1, 784, 100), (1, 256, 256), (1, 1024, 1024), (256, 256, 1), (1024, 1024, 1), (1, 1024, 1)),
+            *((2, 64, 64), (8, 256, 256), (16, 16, 16), (128, 256, 256), (256, 784, 10), (1000, 100, 10)),
+            *((16, 1024, 16), (1024, 16, 1024), (1024, 4, 64), (37, 53, 71), (97, 101, 103), (997, 131, 61)),
+            *(
+                (batch, inputs, outputs)
+                for batch, widths in LAYERS.values()
+                for inputs, outputs in itertools.pairwise(widths)
+            ),
+        ]
+    )
+)
+"""(m, k, n) of x w in benchmarks: x is m by k, w is k by n."""
+
+
+# ---- the list --------------------------------------------------------------------------------------------------------
+
+_GENERATORS: dict[str, Callable[[], Iterator[Case]]] = {}
+
+
+def _cases(*kernels: str):
+    """Enter a generator of cases for each of the kernels; it is given the kernel's name."""
+
+    def enter(generator):
+        for kernel in kernels:
+            _GENERATORS[kernel] = lambda kernel=kernel: generator(kernel)
+        return generator
+
+    return enter
+
+
+def _turn(i: int) -> str:
+    return LAYOUTS[i % len(LAYOUTS)]
+
+
+def _optional(i: int, *names: str) -> frozenset[str]:
+    """The i-th subset of optional arguments as absent, going round."""
+    return frozenset(name for bit, name in enumerate(names) if i >> bit & 1)
+
+
+def _dimensions(*sizes: int) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _matrix_sizes(shape: tuple[int, int]) -> dict[str, int]:
+    return dict(zip("mn", shape, strict=True))
+
+
+ALPHA = {Activation.LEAKY_RELU: 0.2, Activation.ELU: 1.3}
+
+
+def _activation(kind: Activation, **others: float) -> dict[str, float]:
+    return {**others, "kind": int(kind), "alpha": ALPHA.get(kind, 0.0)}
+
+
+@_cases("gather_rows")
+def _gather_rows(kernel):
+    for i, (m, n) in enumerate((*MATRIX, MATRIX_BIG)):
+        yield Case(
+            kernel,
+            _dimensions(m, n),
+            {"m": m, "n": n, "r": m + i % 3 if m else 0},
+            absent=_optional(i, "index", "shift", "scale"),
+            layout=_turn(i),
+            types={"x": TYPES[i % len(TYPES)]},
+            big=(m, n) == MATRIX_BIG,
+        )
+    for i, type_name in enumerate(TYPES * 8):
+        m, n = MATRIX_FEW[i // 8 % len(MATRIX_FEW)]
+        absent = _optional(i // len(TYPES), "index", "shift", "scale")
+        name = f"{type_name}-{_dimensions(m, n)}-{'without-' + '-'.join(sorted(absent)) if absent else 'all'}"
+        yield Case(kernel, name, {"m": m, "n": n, "r": m + 5}, absent=absent, layout=_turn(i), types={"x": type_name})
+    sizes = {"m": 40, "n": 19, "r": 3}
+    yield Case(kernel, "repeated-rows", sizes, types={"x": "float32"})
+    yield Case(kernel, "mixed", sizes, values={"x": "mixed", "scale": "mixed"}, types={"x": "float64"})
+    yield Case(
+        kernel, "nan", sizes, values={"x": "not_a_number"}, absent=frozenset({"shift"}), types={"x": "float32"}
+    )
+
+
+@_cases("find_outside")
+def _find_outside(kernel):
+    def case(name, m, limit, type_name, recipe, **others):
+        sizes = {"m": m, "one": 1}
+        return Case(
+            kernel, name, sizes, {"limit": limit}, {"index": recipe}, types={"index": type_name}, **others
+        )
+
+    integer_types = TYPES[2:]
+    for i, m in enumerate(FLAT):
+        yield case(f"inside-{m}", m, 10, integer_types[i % 8], "inside", layout=_turn(i))
+        if m:
+            yield case(f"last-{m}", m, 10, integer_types[i % 8], "limit_last", layout=_turn(i))
+    for type_name in integer_types:
+        signed = not type_name.startswith("u")
+        for place in ("first", "middle", "last"):
+            yield case(f"{type_name}-limit-{place}", 37, 100, type_name, f"limit_{place}")
+            yield case(f"{type_name}-most-{place}", 37, 100, type_name, f"most_{place}")
+            if signed:
+                yield case(f"{type_name}-least-{place}", 37, 100, type_name, f"least_{place}")
+                yield case(f"{type_name}-below-{place}", 37, 100, type_name, f"below_{place}")
+        yield case(f"{type_name}-limit-unreached", 37, 2**62, type_name, "inside")
+        yield case(f"{type_name}-limit-0", 5, 0, type_name, "inside")
+    yield case("big", FLAT_BIG, 1000, "int32", "limit_last", big=True)
+
+
+def _product_cases(kernel, size_names, optional, kinds, more):
+    """The sweep over (rows, columns, depth) named as the kernel names them, then kinds and value ranges."""
+
+    def sizes(shape):
+        return dict(zip(size_names, shape, strict=True))
+
+    def parameters(kind):
+        return _activation(kind) if kinds else {}
+
+    cycle = (Activation.LINEAR, Activation.RELU, Activation.TANH, Activation.SWISH)
+    for i, shape in enumerate(dict.fromkeys(PRODUCTS)):
+        absent = _optional(i // 2, *optional)
+        yield Case(
+            kernel, _dimensions(*shape), sizes(shape), parameters(cycle[i % 4]), absent=absent, layout=_turn(i // 3)
+        )
+    for kind in Activation if kinds else ():
+        for i in range(2 ** len(optional)):
+            absent = _optional(i, *optional)
+            without = "-without-" + "-".join(sorted(absent)) if absent else ""
+            yield Case(
+                kernel, f"{kind.name.lower()}{without}", sizes((29, 37, 23)), parameters(kind), absent=absent,
+                layout=_turn(i),
+            )
+        yield Case(kernel, f"{kind.name.lower()}-deep", sizes((17, 45, 515)), parameters(kind), layout="padded")
+    matrices = [name for name in ("x", "w", "dy") if name in {a.name for a in KERNELS[kernel].parameters}]
+    for recipe in ("positive", "mixed", "large", "tiny", "zeros", *more):
+        values = dict.fromkeys(matrices, recipe)
+        if recipe == "large":
+            values["b"] = "large"
+        yield Case(kernel, recipe, sizes((17, 35, 67)), parameters(Activation.RELU), values, layout="offset")
+    for matrix in matrices:
+        # Through relu forward NaN passes; backward its derivative 0 may be a choice as well as a factor.
+        kind = Activation.TANH if "s" in optional else Activation.RELU
+        nan = {matrix: "one_not_a_number"}
+        yield Case(kernel, f"nan-in-{matrix}", sizes((17, 35, 67)), parameters(kind), nan)
+    yield Case(kernel, "subnormal", sizes((17, 35, 67)), parameters(Activation.LINEAR), {matrices[0]: "subnormal"})
+    yield Case(kernel, "big", sizes(PRODUCT_BIG), parameters(Activation.RELU), layout="padded", big=True)
+    yield Case(kernel, "big-tall", sizes((4003, 10, 33)), parameters(Activation.TANH), big=True)
+    yield Case(kernel, "big-flat", sizes((7, 3001, 61)), parameters(Activation.LINEAR), big=True)
+    yield Case(kernel, "big-depth", sizes((14, 33, 4001)), parameters(Activation.LINEAR), big=True)
+
+
+@_cases("affine_fwd")
+def _affine_fwd(kernel):
+    yield from _product_cases(kernel, "mnk", ("b", "z"), kinds=True, more=())
+
+
+@_cases("affine_bwd_dx")
+def _affine_bwd_dx(kernel):
+    yield from _product_cases(kernel, "mkn", ("s",), kinds=True, more=())
+
+
+@_cases("affine_bwd_dw")
+def _affine_bwd_dw(kernel):
+    yield from _product_cases(kernel, "knm", ("db",), kinds=False, more=("negative",))
+
+
+@_cases("activation_fwd")
+def _activation_fwd(kernel):
+    for kind in Activation:
+        name = kind.name.lower()
+        for i, n in enumerate(FLAT if kind in (Activation.RELU, Activation.TANH) else FLAT_FEW):
+            yield Case(kernel, f"{name}-{n}", {"n": n}, _activation(kind), layout=_turn(i))
+        recipes = ["saturating", "small", "subnormal", "large", "mixed", "signed_zero", "not_a_number", "negative"]
+        if kind not in SAVES_Z:
+            recipes.append("infinite")  # of the others the formula is infinity times 0
+        for i, recipe in enumerate(recipes):
+            yield Case(kernel, f"{name}-{recipe}", {"n": 203}, _activation(kind), {"x": recipe}, layout=_turn(i))
+        yield Case(kernel, f"{name}-in-place", {"n": 77}, _activation(kind), alias=("y", "x"), layout="offset")
+        yield Case(kernel, f"{name}-big", {"n": FLAT_BIG}, _activation(kind), big=True)
+
+
+@_cases("activation_bwd")
+def _activation_bwd(kernel):
+    for kind in Activation:
+        name = kind.name.lower()
+        for i, n in enumerate(FLAT if kind in (Activation.RELU, Activation.TANH) else FLAT_FEW):
+            yield Case(kernel, f"{name}-{n}", {"n": n}, _activation(kind), layout=_turn(i))
+        for i, recipe in enumerate(("large", "tiny", "mixed", "signed_zero")):
+            yield Case(kernel, f"{name}-{recipe}", {"n": 203}, _activation(kind), {"dy": recipe}, layout=_turn(i))
+        yield Case(kernel, f"{name}-saturated", {"n": 203}, _activation(kind), {"s": "saved_saturated"})
+        for source in ("dy", "s"):
+            parameters = _activation(kind)
+            yield Case(kernel, f"{name}-over-{source}", {"n": 77}, parameters, alias=("dx", source), layout="offset")
+        yield Case(kernel, f"{name}-big", {"n": FLAT_BIG}, _activation(kind), big=True)
+
+
+def _row_cases(kernel, alias, recipes, **others):
+    """Matrices of all sizes, in place by turns, and value ranges of the first input."""
+    source = alias[1]
+    for i, shape in enumerate(MATRIX):
+        here = alias if i % 3 == 1 else None
+        yield Case(kernel, _dimensions(*shape), _matrix_sizes(shape), alias=here, layout=_turn(i), **others)
+    for recipe in recipes:
+        yield Case(kernel, recipe, {"m": 33, "n": 37}, values={source: recipe}, layout="padded", **others)
+        yield Case(kernel, f"{recipe}-narrow", {"m": 33, "n": 3}, values={source: recipe}, **others)
+    yield Case(kernel, "big", _matrix_sizes(MATRIX_BIG), layout="padded", big=True, **others)
+
+
+@_cases("softmax_fwd")
+def _softmax_fwd(kernel):
+    recipes = ("saturating", "large", "small", "mixed", "integers", "masked", "constant")
+    yield from _row_cases(kernel, ("y", "x"), recipes)
+
+
+@_cases("softmax_bwd")
+def _softmax_bwd(kernel):
+    yield from _row_cases(kernel, ("dx", "dy"), ("large", "tiny", "mixed", "constant"))
+
+
+@_cases("batch_norm_stats")
+def _batch_norm_stats(kernel):
+    for i, shape in enumerate((*MATRIX, *((m, 33) for m in (255, 256, 257, 1021)))):
+        yield Case(kernel, _dimensions(*shape), _matrix_sizes(shape), layout=_turn(i))
+    for recipe in ("far", "constant", "zeros", "large", "tiny", "mixed", "positive", "not_a_number"):
+        m = 33 if recipe == "constant" else 131  # roundings of a sum of equal terms are not as if random
+        yield Case(kernel, recipe, {"m": m, "n": 37}, values={"x": recipe}, layout="padded")
+    yield Case(kernel, "big", _matrix_sizes(MATRIX_BIG), layout="padded", big=True)
+    yield Case(kernel, "big-wide", {"m": 61, "n": 1031}, big=True)
+
+
+def _batch_norm_cases(kernel, optional, output, source, far):
+    def case(name, shape, kind, values=None, epsilon=1e-3, **others):
+        parameters = _activation(kind, epsilon=epsilon)
+        return Case(kernel, name, _matrix_sizes(shape), parameters, values or {}, **others)
+
+    alias = (output, source) if output else None
+    for i, shape in enumerate(MATRIX):
+        kind = (Activation.RELU, Activation.LINEAR)[i // 4 % 2]
+        yield case(
+            _dimensions(*shape), shape, kind, absent=_optional(i, optional), alias=alias if i % 3 == 1 else None,
+            layout=_turn(i),
+        )
+    for kind in Activation:
+        name = kind.name.lower()
+        for i, shape in enumerate(MATRIX_FEW[3:6]):
+            yield case(f"{name}-{_dimensions(*shape)}", shape, kind, absent=_optional(i, optional), layout=_turn(i))
+        if alias:
+            yield case(f"{name}-in-place", (19, 37), kind, alias=alias)
+    for epsilon in (1e-7, 1e-5):
+        yield case(f"var-0-{epsilon:g}", (33, 37), Activation.LINEAR, {"var": "some_zero"}, epsilon)
+    for recipe in far:
+        values = {name: recipe for name in ("x", "mean")} if recipe == "far" else {source: recipe}
+        yield case(recipe, (33, 37), Activation.RELU, values, layout="padded")
+    yield case("big", MATRIX_BIG, Activation.RELU, layout="padded", big=True)
+    yield case("big-wide", (61, 1031), Activation.TANH, big=True)
+
+
+@_cases("batch_norm_fwd")
+def _batch_norm_fwd(kernel):
+    yield from _batch_norm_cases(kernel, "z", "y", "x", ("far", "mixed", "saturating", "not_a_number"))
+
+
+@_cases("batch_norm_bwd_reduce")
+def _batch_norm_bwd_reduce(kernel):
+    yield from _batch_norm_cases(kernel, "s", None, "dy", ("far", "mixed", "large", "tiny"))
+
+
+@_cases("batch_norm_bwd_dx")
+def _batch_norm_bwd_dx(kernel):
+    yield from _batch_norm_cases(kernel, "s", "dx", "dy", ("far", "mixed", "large", "tiny"))
+
+
+@_cases("batch_norm_running")
+def _batch_norm_running(kernel):
+    for i, n in enumerate(FLAT):
+        momentum = (0.9, 0.99, 0.0, 1.0)[i % 4]
+        yield Case(kernel, f"{n}", {"n": n}, {"momentum": momentum, "var_factor": 32 / 31}, layout=_turn(i))
+    for momentum in (0.9, 0.999):
+        parameters = {"momentum": momentum, "var_factor": 1.0}
+        values = {"running_mean": "zeros", "running_var": "zeros"}
+        yield Case(kernel, f"from-0-{momentum}", {"n": 131}, parameters, values)
+    yield Case(kernel, "big", {"n": FLAT_BIG}, {"momentum": 0.9, "var_factor": 1.01}, big=True)
+
+
+@_cases("dropout")
+def _dropout(kernel):
+    def case(name, n, rate=0.3, scale=1.5, seed=7, step=11, op=3, **others):
+        parameters = {"rate": rate, "scale": scale, "seed": seed, "step": step, "op": op}
+        return Case(kernel, name, {"n": n}, parameters, **others)
+
+    for i, n in enumerate((*FLAT, 1023, 1024, 1025)):
+        alias = ("y", "x") if i % 3 == 1 else None
+        yield case(f"{n}", n, rate=(0.2, 0.5, 0.8)[i % 3], seed=i * 0x123456789, layout=_turn(i), alias=alias)
+    for rate in (0.0, 1.0, 2.0**-32, 1 - 2.0**-32, 0.5):
+        yield case(f"rate-{rate:.12g}", 331, rate=rate)
+    for seed in (0, -1, 2**32, 2**63 - 1, -(2**63)):
+        yield case(f"seed-{seed}", 331, seed=seed)
+    for step in (0, 2**32 - 1, 2**32, 2**63 - 1):
+        yield case(f"step-{step}", 331, step=step)
+    for op in (0, 1, 0xFFFF, 0x10000):
+        yield case(f"op-{op}", 331, op=op)
+    for recipe in ("mixed", "not_a_number", "infinite", "subnormal"):
+        yield case(recipe, 331, values={"x": recipe})
+    yield case("big", FLAT_BIG, big=True)
+
+
+_LOSSES = {
+    "softmax_xent_labels": {"smoothing": 0.0},
+    "softmax_xent_targets": {"smoothing": 0.0},
+    "sigmoid_xent": {"smoothing": 0.0, "factor": 1.0},
+    "squared_error": {"factor": 1.0},
+    "absolute_error": {"factor": 1.0},
+    "huber_error": {"delta": 1.0, "factor": 1.0},
+}
+
+
+@_cases(*_LOSSES)
+def _losses(kernel):
+    def case(name, shape, values=None, **others):
+        own = {key: others.pop(key) for key in ("smoothing", "factor", "delta", "scale") if key in others}
+        parameters = {**_LOSSES[kernel], "scale": 1 / max(shape[0], 1), **own}
+        return Case(kernel, name, _matrix_sizes(shape), parameters, values or {}, **others)
+
+    both = ("weight", "dz")
+    for i, shape in enumerate(MATRIX):
+        absent = _optional(i // 2, *both)
+        alias = ("dz", "z") if i % 3 == 1 and "dz" not in absent else None
+        yield case(_dimensions(*shape), shape, absent=absent, alias=alias, layout=_turn(i))
+    for i, shape in enumerate(MATRIX_FEW):
+        others = {"scale": 0.37}
+        if "smoothing" in _LOSSES[kernel]:
+            others["smoothing"] = (0.1, 1.0)[i % 2]
+        if "factor" in _LOSSES[kernel]:
+            others["factor"] = 1 / shape[1]
+        if "delta" in _LOSSES[kernel]:
+            others["delta"] = (0.7, 1.35)[i % 2]
+        yield case(f"parameters-{_dimensions(*shape)}", shape, absent=_optional(i, *both), layout=_turn(i), **others)
+    for recipe in ("saturating", "mixed", "small", "integers"):
+        yield case(recipe, (33, 37), {"z": recipe}, layout="padded")
+        yield case(f"{recipe}-narrow", (33, 3), {"z": recipe})
+    for name in ("weight-0", "weight-0-wide"):
+        yield case(name, (33, 3 if name == "weight-0" else 67), {"weight": "zeros"})
+        yield case(f"{name}-broken-rows", (33, 3 if name == "weight-0" else 67), {"z": "broken_rows"}, layout="padded")
+    if kernel == "softmax_xent_labels":
+        yield case("masked", (33, 37), {"z": "masked", "label": "unmasked_labels"})
+    if kernel == "softmax_xent_targets":
+        yield case("unnormalised", (33, 37), {"target": "unit"}, smoothing=0.05)
+        yield case("no-target", (33, 37), {"target": "zeros"})
+    if kernel in ("squared_error", "absolute_error", "huber_error"):
+        yield case("equal", (33, 37), {"target": "equal"})
+        yield case("near-integers", (33, 37), {"z": "integers", "target": "integers"})
+    if kernel == "sigmoid_xent":
+        yield case("binary", (33, 37), {"target": "binary"}, smoothing=0.1)
+    yield case("big", MATRIX_BIG, layout="padded", big=True)
+    yield case("big-narrow", (20011, 3), big=True)
+
+
+_OPTIMIZERS = {
+    "sgd_step": {},
+    "momentum_step": {"momentum": 0.9},
+    "nesterov_step": {"momentum": 0.9},
+    "adagrad_step": {"epsilon": 1e-7},
+    "rmsprop_step": {"rho": 0.99, "epsilon": 1e-7},
+    "adam_step": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7, "v_scale": 1.0},
+}
+
+
+@_cases(*_OPTIMIZERS)
+def _optimizers(kernel):
+    def case(name, n, values=None, lr=0.01, l2=0.0, decay=0.0, scale=1.0, clip=np.inf, own=None, **others):
+        parameters = {"lr": lr, **_OPTIMIZERS[kernel], **(own or {})}
+        parameters |= {"l2": l2, "decay": decay, "scale": scale, "clip": clip}
+        return Case(kernel, name, {"n": n}, parameters, values or {}, **others)
+
+    state = [argument.name for argument in KERNELS[kernel].parameters if argument.role == "io"]
+    for i, n in enumerate(FLAT):
+        yield case(f"{n}", n, l2=0.1 * (i % 2), decay=0.01 * (i // 2 % 2), layout=_turn(i))
+    yield case("all", 331, lr=0.3, l2=0.1, decay=0.02, scale=0.37, clip=0.4, layout="offset")
+    yield case("clip", 331, clip=0.5)
+    yield case("clip-after-scale", 331, scale=3.0, clip=0.5, l2=0.3)
+    yield case("scale-0", 331, scale=0.0, l2=0.1)
+    yield case("first-step", 331, dict.fromkeys(state[1:], "zeros"))
+    yield case("zeros", 331, dict.fromkeys([*state, "g"], "zeros"))
+    for recipe in ("mixed", "tiny", "subnormal", "not_a_number"):
+        yield case(recipe, 331, {"g": recipe})
+        yield case(f"first-step-{recipe}", 331, {**dict.fromkeys(state[1:], "zeros"), "g": recipe}, clip=2.0)
+    if kernel == "adam_step":
+        for step in (1, 7, 1000):
+            own = {"v_scale": 1 / np.sqrt(1 - 0.999**step)}
+            yield case(f"step-{step}", 331, lr=0.001 / (1 - 0.9**step), own=own)
+    yield case("big", FLAT_BIG, l2=0.1, decay=0.01, clip=1.0, big=True)
+
+
+@_cases("square_sums", "sum")
+def _sums(kernel):
+    def case(name, n, recipe="normal", **others):
+        sizes = {"n": n, "one": 1} if kernel == "sum" else {"n": n, "chunks": -(-n // CHUNK)}
+        return Case(kernel, name, sizes, values={"x": recipe}, **others)
+
+    for i, n in enumerate((*FLAT, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 17)):
+        yield case(f"{n}", n, layout=_turn(i))
+    for recipe in ("positive", "mixed", "large", "huge", "tiny", "subnormal", "zeros", "not_a_number"):
+        yield case(recipe, CHUNK + 331, recipe, layout="offset")
+    yield case("big", FLAT_BIG, big=True)
+    yield case("big-positive", 16 * CHUNK, "positive", big=True)
+
+
+@_cases("correct_labels", "correct_targets", "correct_binary")
+def _counts(kernel):
+    def case(name, shape, values=None, threshold=0.25, **others):
+        parameters = {"threshold": threshold} if kernel == "correct_binary" else {}
+        return Case(kernel, name, _matrix_sizes(shape), parameters, values or {}, **others)
+
+    for i, shape in enumerate(MATRIX):
+        recipe = ("normal", "integers")[i // 2 % 2]
+        yield case(_dimensions(*shape), shape, {"z": recipe}, absent=_optional(i, "weight"), layout=_turn(i))
+    for recipe in ("constant", "large", "subnormal", "masked", "negative"):
+        yield case(recipe, (33, 37), {"z": recipe}, layout="padded")
+        yield case(f"{recipe}-narrow", (33, 3), {"z": recipe})
+    if kernel == "correct_binary":
+        yield case("at-threshold", (33, 37), {"z": "integers"}, threshold=1.0)
+        yield case("threshold-0", (33, 37), {"z": "signed_zero"}, threshold=0.0)
+    yield case("big", MATRIX_BIG, layout="padded", big=True)
+    yield case("big-narrow", (20011, 3), big=True)
+
+
+CASES = tuple(case for kernel in KERNELS for case in _GENERATORS[kernel]())
+"""All cases, in the order of the list."""

@@ -1,0 +1,46 @@
+"""Which tables the tests run on.
+
+a) `--backend` names one; by default every one that is installed. A test that takes `table` runs once on each.
+b) A native table is that of the instruction set in use: FUSEDNET_ISA forces one, and the fixture asserts that it runs.
+"""
+
+import os
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "8")  # read when Numba is imported; tests go up to 8 threads
+
+import pytest
+
+from fusednet import backends
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        choices=backends.NAMES,
+        help="run kernel tests on this table only (default: every one that is installed)",
+    )
+
+
+def _backends(config) -> tuple[str, ...]:
+    wanted = config.getoption("--backend")
+    return (wanted,) if wanted else backends.available()
+
+
+def pytest_report_header(config):
+    return f"tables under test: {', '.join(_backends(config))}; FUSEDNET_ISA={os.environ.get('FUSEDNET_ISA', '')}"
+
+
+def pytest_generate_tests(metafunc):
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", _backends(metafunc.config))
+
+
+@pytest.fixture
+def table(backend):
+    """The backend's table; it is the one that was asked for, of the instruction set that was asked for."""
+    table = backends.select(backend)
+    assert table.backend == backend
+    assert (table.isa is not None) == (backend == "native")
+    if backend == "native" and os.environ.get("FUSEDNET_ISA"):
+        assert table.isa == os.environ["FUSEDNET_ISA"]
+    return table

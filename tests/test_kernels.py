@@ -1,0 +1,166 @@
+"""Every case of the list on every table, and the same bits for any number of threads.
+
+Reads cases.py, harness.py and conftest.py's `table`. `pytest tests/test_kernels.py --backend native` runs one table;
+FUSEDNET_ISA forces the instruction set.
+"""
+
+import importlib
+import re
+
+import numpy as np
+import pytest
+from cases import CASES, GEMM_SHAPES
+from harness import check, run
+
+import fusednet
+from fusednet.backends import ref_numpy
+from fusednet.backends.table import CHUNK, KERNELS, LIST, Table
+
+DTYPES = ("float32", "float64")
+THREADS = (1, 2, 3, 8)
+MODULES = {"native": "native", "numba": "jit_numba"}
+
+
+# The case is the outer loop: its exact result is computed once for all tables.
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_kernel_gives_the_exact_result_up_to_rounding(case, dtype, table):
+    check(table, case, dtype)
+
+
+@pytest.fixture(params=["threads", "parts"])
+def divide(request, table):
+    """A function that sets into how many parts calls are divided; afterwards all is as before.
+
+    "threads" is what users have, and leaves small calls whole; "parts" divides every call whatever its size.
+    """
+    if table.backend == "numpy":
+        pytest.skip("the NumPy table divides nothing")
+    before = fusednet.get_num_threads()
+    if request.param == "threads":
+        yield fusednet.set_num_threads
+    else:
+        module = importlib.import_module(f"fusednet.backends.{MODULES[table.backend]}")
+        fusednet.set_num_threads(3)
+        yield module.force_parts
+        module.force_parts(0)
+    fusednet.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_same_bits_for_any_number_of_threads(kernel, dtype, table, divide):
+    big = [case for case in CASES if case.kernel == kernel and case.big]
+    odd = [case for case in CASES if case.kernel == kernel and not case.big and case.types == big[0].types][::11]
+    for case in big + odd:
+        bits = []
+        for threads in THREADS:
+            divide(threads)
+            bits.append({name: array.tobytes() for name, array in run(table, case, dtype).items()})
+        for threads, other in zip(THREADS[1:], bits[1:], strict=True):
+            assert other == bits[0], f"{case} {dtype}: {threads} threads give other bits than 1"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_case_list_reaches(kernel):
+    """Of every kernel: an empty and a one-element call, each optional argument there and not, every permitted alias,
+    every layout, every recipe of sizes."""
+    cases = [case for case in CASES if case.kernel == kernel]
+    sizes = [tuple(v for k, v in case.sizes.items() if k not in ("one", "chunks", "r")) for case in cases]
+    assert any(0 in size for size in sizes) and any(set(size) == {1} for size in sizes)
+    assert {case.layout for case in cases} >= {"plain", "padded", "offset", "padded offset"}
+    for argument in KERNELS[kernel].parameters:
+        if argument.optional:
+            assert {argument.name in case.absent for case in cases} == {True, False}, argument.name
+        if argument.name == "kind":
+            assert {case.parameters["kind"] for case in cases} == set(range(11))
+        if argument.dtype == "any":
+            types = {case.types[argument.name] for case in cases}
+            assert len(types) == (8 if kernel == "find_outside" else 10)
+    text = LIST.read_text(encoding="utf-8").replace("\n * ", " ")
+    aliases = _permitted_aliases(text, kernel)
+    assert {case.alias for case in cases if case.alias} == aliases
+
+
+def _permitted_aliases(text: str, kernel: str) -> set[tuple[str, str]]:
+    """From the sentences "y may be x." and "dx may be dy or s." of the comment before the kernel, or of its section."""
+    before = text[: text.index(f"FN_KERNEL({kernel},")]
+    comment = before[before.rindex("/*") :]
+    section = before[before.rindex("/* ---- ") :]
+    if "losses" in section[:40]:
+        comment += section[: section.index("*/", section.index("may be"))]
+    found = re.findall(r"(\w+) may be (\w+)(?: or (\w+))?\.", comment)
+    return {(output, source) for output, *sources in found for source in sources if source}
+
+
+def test_gemm_shapes_are_what_benchmarks_promise():
+    assert {(1, 1, 1), (1024, 1024, 1024), (128, 256, 256), (64, 64, 64)} <= set(GEMM_SHAPES)
+    assert any(n == 10 for _, _, n in GEMM_SHAPES) and any(k == 784 for _, k, _ in GEMM_SHAPES)
+    assert any(n == 1 for _, _, n in GEMM_SHAPES) and any(m == 1 for m, _, _ in GEMM_SHAPES)
+
+
+def test_table_with_a_hole_or_a_stranger_does_not_load():
+    functions = dict(ref_numpy.FUNCTIONS)
+    del functions["adam_step"]
+    with pytest.raises(LookupError, match="missing \\['adam_step'\\]"):
+        Table("numpy", functions)
+    with pytest.raises(LookupError, match="not in the list \\['relu'\\]"):
+        Table("numpy", {**ref_numpy.FUNCTIONS, "relu": None})
+
+
+def test_chunk_is_that_of_c():
+    header = LIST.parents[3] / "csrc" / "kernels" / "kernels.h"
+    if not header.exists():
+        pytest.skip("no C sources beside an installed package")
+    assert int(re.search(r"#define FN_CHUNK (\d+)", header.read_text(encoding="utf-8"))[1]) == CHUNK
+
+
+# ---- the random generator --------------------------------------------------------------------------------------------
+
+_PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)
+_ONES = (0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2
+_ZEROS = (0,) * 4, (0,) * 2
+
+
+@pytest.mark.parametrize(
+    ("rounds", "counter_and_key", "words"),
+    [
+        (7, _ZEROS, "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        (7, _ONES, "5207ddc2 45165e59 4d8ee751 8c52f662"),
+        (7, _PI, "4dfccaba 190a87f0 c47362ba b6b5242a"),
+        (10, _ZEROS, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (10, _ONES, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (10, _PI, "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    ],
+)
+def test_philox_gives_the_known_answers_of_random123(rounds, counter_and_key, words):
+    assert [f"{int(word):08x}" for word in ref_numpy.philox4x32(*counter_and_key, rounds)] == words.split()
+
+
+def test_random_words_place_blocks_as_stated():
+    seed, step, op, n = 0x1234567890ABCDEF, 0xFEDCBA0987654321, 0x1BEEF, 64 * 3 + 5
+    words = ref_numpy.random_words(n, seed, step - 2**64, op)
+    assert len(words) == n
+    for i in (0, 1, 15, 16, 17, 63, 64, 100, 191, 192, n - 1):
+        block, word = i // 64 * 16 + i % 16, i % 64 // 16
+        counter = (block, 0xBEEF << 16, 0x87654321, 0xFEDCBA09)
+        assert words[i] == ref_numpy.philox4x32(counter, (0x90ABCDEF, 0x12345678))[word]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_dropout_drops_its_rate(rate, table):
+    x = np.ones(1 << 18, np.float32)
+    y = np.empty_like(x)
+    table.dropout(y, x, rate, 3.0, 5, 6, 7)
+    assert set(np.unique(y)) <= {0.0, 3.0}
+    dropped = (y == 0).mean()
+    assert dropped == rate if rate in (0.0, 1.0) else abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / x.size)
+
+
+@pytest.mark.parametrize("change", [(6, 6, 7), (5, 7, 7), (5, 6, 8)])
+def test_dropout_masks_of_other_seeds_steps_and_ops_are_independent(change, table):
+    x = np.ones(1 << 16, np.float32)
+    y, other = np.empty_like(x), np.empty_like(x)
+    table.dropout(y, x, 0.5, 1.0, 5, 6, 7)
+    table.dropout(other, x, 0.5, 1.0, *change)
+    assert abs((y == other).mean() - 0.5) < 5 * np.sqrt(0.25 / x.size)
