@@ -231,6 +231,7 @@ def together(f, one, other, by):
 for f, names in STEPS.items():
     changed = names[:-1]
     bad(f, "lr", ValueError, r"lr is -0.1; wanted a number in \[0, inf\)", step(f, lr=-0.1))
+    bad(f, "lr enormous", ValueError, r"lr is inf; wanted a number in \[0, inf\)", step(f, lr=10**400))
     bad(f, "lr nan", ValueError, r"lr is nan", step(f, lr=float("nan")))
     bad(f, "lr text", TypeError, r"lr is '0.1'; wanted a number", step(f, lr="0.1"))
     bad(f, "weight decay", ValueError, r"weight_decay is -1.0", step(f, weight_decay=-1))

@@ -1,23 +1,20 @@
 """THE list of cases: for every kernel of the list its sizes, values, optional arguments, aliases and layouts.
 
-Reads backends/table.py (the kernels' signatures) and ref_numpy.py (saved arrays for backward passes); read by
-harness.py, by every kernel test and by bench/. Cases are data: nothing here runs a kernel under test.
+Reads backends/table.py (the kernels' signatures); read by harness.py, by every kernel test and by bench/. Cases are
+data: nothing here runs a kernel. Their numbers are drawn by recipes.py.
 
-a) A case is of no dtype: `values` draws it for the one that is asked for, always the same from the case's name.
+a) A case is of no dtype: it is drawn for the one that is asked for, always the same from the case's name.
 b) Sizes are chosen for the code that they reach: 0 and 1, every remainder around vectors (16 floats, unrolled by
    4) and GEMM tiles (6 x 16, 14 x 32), both sides of the blocking over k (256), primes, and enough for several threads.
 c) Layouts go round in turns through each sweep instead of multiplying it.
 """
 
 import itertools
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 
-from fusednet.backends import ref_numpy
 from fusednet.backends.table import CHUNK, KERNELS, SAVES_Z, TYPES, Activation, Argument
 
 LAYOUTS = ("plain", "padded", "offset", "padded offset")
@@ -37,7 +34,7 @@ class Case:
     parameters : dict of str to int or float
         All scalar arguments.
     values : dict of str to str
-        By input, the recipe (a key of `RECIPES`) that draws it.
+        By input, the recipe that draws it (a key of recipes.RECIPES) where it is not the usual one.
     absent : frozenset of str
         Optional arguments that are None.
     alias : tuple of str or None
@@ -71,302 +68,6 @@ class Case:
         """The dtype of an argument in a call of a table of `dtype`."""
         name = {"T": np.dtype(dtype).name, "any": self.types.get(argument.name)}.get(argument.dtype, argument.dtype)
         return np.dtype(name)
-
-
-# ---- values ----------------------------------------------------------------------------------------------------------
-
-RECIPES: dict[str, Callable[[SimpleNamespace], np.ndarray]] = {}
-"""Each draws an array from a namespace of rng, shape, dtype, case, and drawn: the arguments before it in the list."""
-
-
-def _recipe(function):
-    RECIPES[function.__name__.strip("_")] = function
-    return function
-
-
-@_recipe
-def normal(d):
-    return d.rng.standard_normal(d.shape)
-
-
-@_recipe
-def positive(d):
-    return d.rng.uniform(0.1, 2.0, d.shape)
-
-
-@_recipe
-def negative(d):
-    return -d.rng.uniform(0.1, 2.0, d.shape)
-
-
-@_recipe
-def zeros(d):
-    return np.zeros(d.shape)
-
-
-@_recipe
-def unit(d):
-    return d.rng.uniform(0.0, 1.0, d.shape)
-
-
-@_recipe
-def integers(d):
-    """Few distinct values: ties for the largest, differences that are exactly 0."""
-    return d.rng.integers(-2, 3, d.shape)
-
-
-@_recipe
-def mixed(d):
-    """Twelve orders of magnitude."""
-    return d.rng.choice([-1.0, 1.0], d.shape) * 10.0 ** d.rng.uniform(-6, 6, d.shape)
-
-
-@_recipe
-def large(d):
-    """Products of two are finite, of three are not."""
-    return d.rng.standard_normal(d.shape) * float(np.finfo(d.dtype).max) ** 0.4
-
-
-@_recipe
-def huge(d):
-    """Squares are finite in double whatever the dtype."""
-    return d.rng.standard_normal(d.shape) * (1e25 if d.dtype == np.float32 else 1e100)
-
-
-@_recipe
-def tiny(d):
-    """Products of two are normal numbers, of three are not."""
-    return d.rng.uniform(0.5, 1.0, d.shape) * float(np.finfo(d.dtype).tiny) ** 0.4
-
-
-@_recipe
-def subnormal(d):
-    return d.rng.uniform(-1.0, 1.0, d.shape) * float(np.finfo(d.dtype).tiny)
-
-
-@_recipe
-def saturating(d):
-    """On both sides of where e^x under- and overflows."""
-    return d.rng.uniform(-1.3, 1.3, d.shape) * np.log(float(np.finfo(d.dtype).max))
-
-
-@_recipe
-def small(d):
-    """Where e^x - 1 and tanh x are nearly x."""
-    return d.rng.choice([-1.0, 1.0], d.shape) * 10.0 ** d.rng.uniform(-12, -1, d.shape)
-
-
-@_recipe
-def far(d):
-    """A mean a thousand times the deviation, other in each column."""
-    return d.rng.standard_normal(d.shape) + 1000.0 * (1 + np.arange(d.shape[-1]) % 3)
-
-
-@_recipe
-def constant(d):
-    return np.full(d.shape, 0.1)
-
-
-@_recipe
-def some_zero(d):
-    """Positive, with zeros among them."""
-    return _every(d.rng.uniform(0.1, 2.0, d.shape), 4, 1, 0.0)
-
-
-@_recipe
-def one_not_a_number(d):
-    """Normal, but for one NaN."""
-    return _every(d.rng.standard_normal(d.shape), np.prod(d.shape) // 2 + 1, np.prod(d.shape) // 2, np.nan)
-
-
-@_recipe
-def not_a_number(d):
-    """Normal, with NaN in some places."""
-    return _every(d.rng.standard_normal(d.shape), 7, 3, np.nan)
-
-
-@_recipe
-def infinite(d):
-    """Normal, with -infinity and +infinity in some places."""
-    return _every(_every(d.rng.standard_normal(d.shape), 5, 2, np.inf), 5, 4, -np.inf)
-
-
-@_recipe
-def signed_zero(d):
-    return d.rng.choice([-0.0, 0.0], d.shape)
-
-
-@_recipe
-def masked(d):
-    """Normal, with -infinity in some columns but the first."""
-    z = d.rng.standard_normal(d.shape)
-    z[:, 1:][d.rng.uniform(size=z[:, 1:].shape) < 0.3] = -np.inf
-    return z
-
-
-@_recipe
-def unmasked_labels(d):
-    return np.zeros(d.shape)
-
-
-@_recipe
-def broken_rows(d):
-    """Normal, but NaN or infinity in the rows to which `some_zero` gives weight 0."""
-    z = d.rng.standard_normal(d.shape)
-    z[1::8] = np.nan
-    z[5::8] = np.inf
-    return z
-
-
-@_recipe
-def probabilities(d):
-    power = np.exp(d.rng.standard_normal(d.shape) * 2)
-    return power / power.sum(axis=-1, keepdims=True)
-
-
-@_recipe
-def saved(d):
-    """What forward leaves for backward, of activations on both sides of 0."""
-    z = d.rng.standard_normal(d.shape) * 2
-    kind = d.case.parameters["kind"]
-    if Activation(kind) not in SAVES_Z:
-        ref_numpy.activation_fwd(z, z, kind, d.case.parameters["alpha"])
-    return z
-
-
-@_recipe
-def saved_saturated(d):
-    z = saturating(d)
-    kind = d.case.parameters["kind"]
-    if Activation(kind) not in SAVES_Z:
-        ref_numpy.activation_fwd(z, z, kind, d.case.parameters["alpha"])
-    return z
-
-
-@_recipe
-def near(d):
-    """Targets close to z: on both sides of Huber's delta, equal in some places."""
-    return _every(d.drawn["z"] + d.rng.standard_normal(d.shape) * 1.5, 6, 2, 0.0)
-
-
-@_recipe
-def equal(d):
-    return d.drawn["z"]
-
-
-@_recipe
-def labels(d):
-    return d.rng.integers(0, max(d.case.sizes["n"], 1), d.shape)
-
-
-@_recipe
-def winning_labels(d):
-    """By turns the first largest, the last largest, any."""
-    z = d.drawn["z"]
-    n = z.shape[1]
-    chosen = labels(d)
-    if n:
-        chosen[0::3] = z.argmax(axis=1)[0::3]
-        chosen[1::3] = (n - 1 - z[:, ::-1].argmax(axis=1))[1::3]
-    return chosen
-
-
-@_recipe
-def winning_targets(d):
-    """By turns as z, its columns reversed, any; with ties."""
-    z = d.drawn["z"]
-    target = d.rng.integers(0, 3, d.shape).astype(z.dtype)
-    target[0::3] = z[0::3]
-    target[1::3] = z[1::3, ::-1]
-    return target
-
-
-@_recipe
-def binary(d):
-    return d.rng.choice([0.0, 0.5, 1.0], d.shape)
-
-
-@_recipe
-def rows(d):
-    return d.rng.integers(0, max(d.case.sizes["r"], 1), d.shape)
-
-
-@_recipe
-def any_number(d):
-    """The whole range of an integer dtype."""
-    if d.dtype.kind == "f":
-        return d.rng.standard_normal(d.shape) * 100
-    info = np.iinfo(d.dtype)
-    return d.rng.integers(info.min, info.max, d.shape, dtype=d.dtype, endpoint=True)
-
-
-@_recipe
-def inside(d):
-    limit = int(min(d.case.parameters["limit"], np.iinfo(d.dtype).max))
-    return d.rng.integers(0, max(limit, 1), d.shape)
-
-
-def _outside_at(place: str, value: str):
-    def draw(d):
-        limit = int(d.case.parameters["limit"])
-        index = inside(d).astype(d.dtype)
-        info = np.iinfo(d.dtype)
-        outside = {"limit": limit, "least": info.min, "most": info.max, "below": -1}[value]
-        where = {"first": 0, "middle": len(index) // 2, "last": len(index) - 1}[place]
-        index[where] = outside
-        index[where + 1 :: 3] = outside  # more of them behind: the lowest counts
-        return index
-
-    return draw
-
-
-for _place in ("first", "middle", "last"):
-    for _value in ("limit", "least", "most", "below"):
-        RECIPES[f"{_value}_{_place}"] = _outside_at(_place, _value)
-
-
-def _every(array: np.ndarray, step: int, start: int, value: float) -> np.ndarray:
-    array.reshape(-1)[start::step] = value
-    return array
-
-
-_DEFAULTS = {
-    "var": "positive",
-    "running_var": "positive",
-    "weight": "some_zero",
-    "label": "labels",
-    "index": "rows",
-    "s": "saved",
-    ("softmax_bwd", "y"): "probabilities",
-    ("softmax_xent_targets", "target"): "probabilities",
-    ("sigmoid_xent", "target"): "unit",
-    ("squared_error", "target"): "near",
-    ("absolute_error", "target"): "near",
-    ("huber_error", "target"): "near",
-    ("adagrad_step", "v"): "positive",
-    ("rmsprop_step", "v"): "positive",
-    ("adam_step", "v"): "positive",
-    ("correct_labels", "label"): "winning_labels",
-    ("correct_targets", "target"): "winning_targets",
-    ("correct_binary", "target"): "binary",
-    ("gather_rows", "x"): "any_number",
-}
-
-
-def values(case: Case, dtype) -> dict[str, np.ndarray]:
-    """The inputs of a case (role in, io or any), by name, as plain arrays of the dtypes that a call takes."""
-    drawn: dict[str, np.ndarray] = {}
-    for argument in KERNELS[case.kernel].parameters:
-        name = argument.name
-        if argument.role not in ("in", "io", "any") or name in case.absent:
-            continue
-        default = _DEFAULTS.get((case.kernel, name), _DEFAULTS.get(name, "normal"))
-        rng = np.random.default_rng(zlib.crc32(f"{case}/{name}".encode()))
-        of = case.dtype(argument, dtype)
-        d = SimpleNamespace(rng=rng, shape=case.shape(argument), dtype=of, case=case, drawn=drawn)
-        with np.errstate(over="ignore"):
-            drawn[name] = np.ascontiguousarray(RECIPES[case.values.get(name, default)](d)).astype(of)
-    return drawn
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------
@@ -488,18 +189,14 @@ def _gather_rows(kernel):
     sizes = {"m": 40, "n": 19, "r": 3}
     yield Case(kernel, "repeated-rows", sizes, types={"x": "float32"})
     yield Case(kernel, "mixed", sizes, values={"x": "mixed", "scale": "mixed"}, types={"x": "float64"})
-    yield Case(
-        kernel, "nan", sizes, values={"x": "not_a_number"}, absent=frozenset({"shift"}), types={"x": "float32"}
-    )
+    yield Case(kernel, "nan", sizes, values={"x": "not_a_number"}, absent=frozenset({"shift"}), types={"x": "float32"})
 
 
 @_cases("find_outside")
 def _find_outside(kernel):
     def case(name, m, limit, type_name, recipe, **others):
         sizes = {"m": m, "one": 1}
-        return Case(
-            kernel, name, sizes, {"limit": limit}, {"index": recipe}, types={"index": type_name}, **others
-        )
+        return Case(kernel, name, sizes, {"limit": limit}, {"index": recipe}, types={"index": type_name}, **others)
 
     integer_types = TYPES[2:]
     for i, m in enumerate(FLAT):
@@ -539,14 +236,18 @@ def _product_cases(kernel, size_names, optional, kinds, more):
             absent = _optional(i, *optional)
             without = "-without-" + "-".join(sorted(absent)) if absent else ""
             yield Case(
-                kernel, f"{kind.name.lower()}{without}", sizes((29, 37, 23)), parameters(kind), absent=absent,
+                kernel,
+                f"{kind.name.lower()}{without}",
+                sizes((29, 37, 23)),
+                parameters(kind),
+                absent=absent,
                 layout=_turn(i),
             )
         yield Case(kernel, f"{kind.name.lower()}-deep", sizes((17, 45, 515)), parameters(kind), layout="padded")
     matrices = [name for name in ("x", "w", "dy") if name in {a.name for a in KERNELS[kernel].parameters}]
     for recipe in ("positive", "mixed", "large", "tiny", "zeros", *more):
         values = dict.fromkeys(matrices, recipe)
-        if recipe == "large":
+        if recipe == "large" and "b" in optional:
             values["b"] = "large"
         yield Case(kernel, recipe, sizes((17, 35, 67)), parameters(Activation.RELU), values, layout="offset")
     for matrix in matrices:
@@ -649,7 +350,11 @@ def _batch_norm_cases(kernel, optional, output, source, far):
     for i, shape in enumerate(MATRIX):
         kind = (Activation.RELU, Activation.LINEAR)[i // 4 % 2]
         yield case(
-            _dimensions(*shape), shape, kind, absent=_optional(i, optional), alias=alias if i % 3 == 1 else None,
+            _dimensions(*shape),
+            shape,
+            kind,
+            absent=_optional(i, optional),
+            alias=alias if i % 3 == 1 else None,
             layout=_turn(i),
         )
     for kind in Activation:

@@ -1,6 +1,6 @@
 """How a case is run and judged: arrays in poisoned surroundings, the exact result, and the one comparison.
 
-Reads cases.py and tolerance.py; read by every kernel test.
+Reads cases.py, recipes.py and tolerance.py; read by every kernel test.
 
 a) Every array lies in a larger buffer. What surrounds it, between rows too, is one bit pattern that is NaN as a float
    and huge as an integer: what is read from there spoils the result, what is written there is seen afterwards.
@@ -15,7 +15,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
-from cases import Case, values
+from cases import Case
+from recipes import values
 from tolerance import RULES
 
 from fusednet.backends import ref_numpy
@@ -78,9 +79,7 @@ def exact(case: Case, dtype: str) -> tuple[dict[str, np.ndarray], dict[str, np.n
 
     info = np.finfo(unit)
     roundoff = float(info.eps) / 2 * (2 if unit == np.dtype(wide) else 1)
-    scale = SimpleNamespace(
-        dtype=unit, u=roundoff, tiny=float(info.tiny), least=float(info.smallest_subnormal) * 1.01
-    )
+    scale = SimpleNamespace(dtype=unit, u=roundoff, tiny=float(info.tiny), least=float(info.smallest_subnormal) * 1.01)
     with np.errstate(all="ignore"):
         allowed = RULES[case.kernel](scale, before, SimpleNamespace(**outputs))
     return outputs, {name: np.broadcast_to(allowed[name], outputs[name].shape) for name in outputs}
@@ -98,7 +97,7 @@ def compare(got: np.ndarray, expected: np.ndarray, allowed: np.ndarray, name: st
         An output of a kernel, in its own dtype.
     expected, allowed : ndarray, of got's shape
         The exact result and the largest error allowed, element by element. Where the exact result is infinite or NaN,
-        or nothing is allowed, `got` has to be the same.
+        or nothing is allowed, `got` has to be the same; where it does not fit in got's dtype, infinity is right.
     name : str
         What the message calls it.
     """
@@ -108,6 +107,9 @@ def compare(got: np.ndarray, expected: np.ndarray, allowed: np.ndarray, name: st
         assert bounded.all(), f"{name}: the allowed error is not a number"
         error = np.abs(got.astype(expected.dtype) - expected)
         good = (error <= allowed) & np.isfinite(expected) | (got == expected) | np.isnan(got) & np.isnan(expected)
+        if got.dtype.kind == "f":
+            overflow = np.abs(expected) + allowed > np.finfo(got.dtype).max
+            good |= overflow & np.isinf(got) & (np.signbit(got) == np.signbit(expected))
         if good.all():
             return
         excess = np.where(good, 0, np.where(np.isnan(error), np.inf, error / allowed))

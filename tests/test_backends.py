@@ -335,6 +335,8 @@ def test_call_in_a_forked_child(table, threads):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_call_in_a_child_that_was_forked_amid_calls(table, threads):
     """Another thread is inside a kernel, and may hold the team, while the process forks."""
+    if table.backend == "numpy":
+        pytest.skip("a fork while another thread is in OpenBLAS can hang in OpenBLAS")
     threads()
     busy, work = Work(table, 1), Work(table, 2)
     stop, wrong = threading.Event(), []

@@ -108,6 +108,13 @@ def test_comparison_refuses_what_is_not_finite_or_not_there(got, expected, allow
     assert _refuses(np.array(got), np.array(expected), np.array(allowed))
 
 
+def test_comparison_takes_infinity_where_the_result_does_not_fit():
+    expected = np.array([1e39, -1e39, 1e38])
+    compare(np.array([np.inf, -np.inf, 1e38], np.float32), expected, np.full(3, 1e32))
+    for wrong in ([-np.inf, -np.inf, 1e38], [np.inf, -np.inf, np.inf], [np.nan, -np.inf, 1e38]):
+        assert _refuses(np.array(wrong, np.float32), expected, np.full(3, 1e32))
+
+
 def test_comparison_takes_the_same_nan_and_infinity():
     same = np.array([np.nan, np.inf, -np.inf, -0.0])
     compare(same, np.array([np.nan, np.inf, -np.inf, 0.0]), np.array([np.nan, np.nan, np.nan, 0.0]))
@@ -160,9 +167,11 @@ def _bytes_beside(call, name):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_changed_byte_beside_any_array_is_seen(kernel):
-    case = next(c for c in CASES if c.kernel == kernel and "padded" in c.layout and min(c.sizes.values()) > 1) \
-        if any(a.role != "size" and len(a.shape) == 2 for a in KERNELS[kernel].arguments) \
+    case = (
+        next(c for c in CASES if c.kernel == kernel and "padded" in c.layout and min(c.sizes.values()) > 1)
+        if any(a.role != "size" and len(a.shape) == 2 for a in KERNELS[kernel].arguments)
         else next(c for c in CASES if c.kernel == kernel and c.sizes.get("n", c.sizes.get("m")) > 3)
+    )
     for name in Call(case, "float32").arrays:
         for offset in _bytes_beside(Call(case, "float32"), name):
             call = Call(case, "float32")

@@ -20,7 +20,6 @@ def nothing_asked_yet(monkeypatch):
     yield
     monkeypatch.undo()
     backends.select(backend)
-    threads.apply(backend)
 
 
 def test_threads_are_by_default_those_this_process_may_use():
@@ -77,10 +76,10 @@ def test_set_bad_threads(n, error, message):
 def test_threads_that_the_backend_refuses(monkeypatch):
     fusednet.set_num_threads(2)
 
-    def refuse(backend):
+    def refuse(number):
         raise ValueError("too many")
 
-    monkeypatch.setattr(threads, "apply", refuse)
+    monkeypatch.setattr(threads, "_tell", refuse)
     with pytest.raises(ValueError, match="too many"):
         fusednet.set_num_threads(1000)
     assert fusednet.get_num_threads() == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cases import CASES, GEMM_SHAPES
 from harness import check, run
+from recipes import DEFAULTS, RECIPES
 
 import fusednet
 from fusednet.backends import ref_numpy
@@ -77,6 +78,9 @@ def test_case_list_reaches(kernel):
         if argument.dtype == "any":
             types = {case.types[argument.name] for case in cases}
             assert len(types) == (8 if kernel == "find_outside" else 10)
+    names = {argument.name for argument in KERNELS[kernel].parameters}
+    for case in cases:
+        assert case.values.keys() <= names - case.absent and set(case.values.values()) <= RECIPES.keys(), case
     text = LIST.read_text(encoding="utf-8").replace("\n * ", " ")
     aliases = _permitted_aliases(text, kernel)
     assert {case.alias for case in cases if case.alias} == aliases
@@ -91,6 +95,10 @@ def _permitted_aliases(text: str, kernel: str) -> set[tuple[str, str]]:
         comment += section[: section.index("*/", section.index("may be"))]
     found = re.findall(r"(\w+) may be (\w+)(?: or (\w+))?\.", comment)
     return {(output, source) for output, *sources in found for source in sources if source}
+
+
+def test_every_recipe_is_used():
+    assert RECIPES.keys() == {recipe for case in CASES for recipe in case.values.values()} | set(DEFAULTS.values())
 
 
 def test_gemm_shapes_are_what_benchmarks_promise():

@@ -2,16 +2,23 @@
  *
  * a) One plain loop for each source dtype, made by a macro; the compiler turns it into vectors of the instruction set.
  *    The conversion is that of a C cast, before the arithmetic.
- * b) Rows of a shuffled index lie anywhere: the row FN_GATHER_AHEAD places on is prefetched while one is converted.
+ * b) Rows of a shuffled index lie anywhere: while one is converted, the one that comes FN_GATHER_AHEAD bytes of rows
+ *    later is prefetched.
  * c) Only a shift or only a scale is given together with zeros or ones for the other, which change no value. */
 #undef FN_GATHER_STRIP
 #define FN_GATHER_STRIP 2048 /* columns, of which zeros or ones fit into scratch */
 
 #ifndef FN_GATHER_AHEAD
-#define FN_GATHER_AHEAD 4    /* rows */
+#define FN_GATHER_AHEAD 4096 /* bytes, but at least 3 rows and at most 32 */
 #define FN_GATHER_BYTES 4096 /* of a row that are prefetched; beyond, the processor has seen the pattern */
 
-/* Reads the columns of a row into the cache. */
+static inline int64_t fn_gather_ahead(int64_t bytes)
+{
+    const int64_t rows = FN_GATHER_AHEAD / (bytes + 1);
+    return rows < 3 ? 3 : rows > 32 ? 32 : rows;
+}
+
+/* Fetches a row, or its beginning, into the cache. */
 static inline void fn_gather_prefetch(const void *row, int64_t bytes)
 {
     const char *p = row;
@@ -22,16 +29,17 @@ static inline void fn_gather_prefetch(const void *row, int64_t bytes)
 
 /* Rows [begin, end) of y, columns j to j + cols - 1; shift and scale, of `cols` elements, both or neither. */
 #define FN_GATHER(type, TYPE)                                                                           \
-    static void FN_NAME(fn_gather_##type)(const FN_NAME(fn_gather_rows_args) *a, int64_t begin, int64_t end,    \
-                                          int64_t j, int64_t cols, const FN_T *restrict shift,          \
-                                          const FN_T *restrict scale)                                   \
+    static void FN_NAME(fn_gather_##type)(const FN_NAME(fn_gather_rows_args) *a, int64_t begin,         \
+                                          int64_t end, int64_t j, int64_t cols,                         \
+                                          const FN_T *restrict shift, const FN_T *restrict scale)       \
     {                                                                                                   \
         const TYPE *const source = (const TYPE *)a->x + j;                                              \
+        const int64_t bytes = cols * (int64_t)sizeof(TYPE), ahead = fn_gather_ahead(bytes);             \
         for (int64_t i = begin; i < end; i++) {                                                         \
             const TYPE *restrict x = source + (a->index ? a->index[i] : i) * a->ld_x;                   \
             FN_T *restrict y = a->y + i * a->ld_y + j;                                                  \
-            if (a->index && i + FN_GATHER_AHEAD < end)                                                  \
-                fn_gather_prefetch(source + a->index[i + FN_GATHER_AHEAD] * a->ld_x, cols * (int64_t)sizeof(TYPE)); \
+            if (a->index && i + ahead < end)                                                            \
+                fn_gather_prefetch(source + a->index[i + ahead] * a->ld_x, bytes);                      \
             if (shift)                                                                                  \
                 for (int64_t c = 0; c < cols; c++) y[c] = ((FN_T)x[c] - shift[c]) * scale[c];           \
             else                                                                                        \

@@ -19,20 +19,26 @@ FN_INLINE void fn_add_f64(v_f64 sum[2], v_f64 x, int square)
 {
     sum[0] = square ? v_fma_f64(x, x, sum[0]) : v_add_f64(sum[0], x);
 }
+
+/* Vectors added side by side: at least 16 sums, and enough to hide the latency of one. */
+#define FN_SUM_SIDE (FN_LANES_f64 >= 4 ? 4 : 16 / FN_LANES_f64)
 #endif
 
 /* The sum of n elements or of their squares (a constant). */
 FN_INLINE double FN_NAME(fn_sum_of)(const FN_T *x, int64_t n, int square)
 {
-    v_f64 sum[4][2];
-    for (int k = 0; k < 4; k++) sum[k][0] = sum[k][1] = v_set1_f64(0);
+    v_f64 sum[FN_SUM_SIDE][2];
+    for (int k = 0; k < FN_SUM_SIDE; k++) sum[k][0] = sum[k][1] = v_set1_f64(0);
     int64_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES)
-#pragma GCC unroll 4
-        for (int k = 0; k < 4; k++) FN_NAME(fn_add)(sum[k], VF(load)(x + i + k * LANES), square);
-    for (; i < n; i += LANES) FN_NAME(fn_add)(sum[0], VF(load_part)(x + i, n - i < LANES ? n - i : LANES), square);
-    for (int k = 0; k < 4; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k][1]);
-    return v_sum_f64(v_add_f64(v_add_f64(sum[0][0], sum[1][0]), v_add_f64(sum[2][0], sum[3][0])));
+    for (; i + FN_SUM_SIDE * LANES <= n; i += FN_SUM_SIDE * LANES)
+#pragma GCC unroll 16
+        for (int k = 0; k < FN_SUM_SIDE; k++) FN_NAME(fn_add)(sum[k], VF(load)(x + i + k * LANES), square);
+    for (int k = 0; i < n; i += LANES, k++)
+        FN_NAME(fn_add)(sum[k], VF(load_part)(x + i, n - i < LANES ? n - i : LANES), square);
+    for (int k = 0; k < FN_SUM_SIDE; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k][1]);
+    for (int half = FN_SUM_SIDE / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k + half][0]);
+    return v_sum_f64(sum[0][0]);
 }
 
 FN_DEFINE(square_sums)
@@ -56,35 +62,41 @@ FN_DEFINE(sum)
 
 /* ---- counts -------------------------------------------------------------------------------------------------- */
 
+/* Elements j to j + LANES - 1 of n; -infinity beyond the last. */
+FN_INLINE V FN_NAME(fn_load_row)(const FN_T *z, int64_t j, int64_t n)
+{
+    return j + LANES <= n ? VF(load)(z + j) : VF(load_fill)(z + j, n - j, VF(set1)(-(FN_T)INFINITY));
+}
+
 /* The place of the first largest of n > 0 elements. */
 static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
 {
-    FN_T best = z[0];
-    int64_t at = 0;
-    int ordered = best == best;
-    for (int64_t j = 1; j < n; j++) {
-        const int more = z[j] > best;
-        ordered &= z[j] == z[j];
-        at = more ? j : at;
-        best = more ? z[j] : best;
+    V best = VF(set1)(-(FN_T)INFINITY);
+    int ordered = 1;
+    for (int64_t j = 0; j < n; j += LANES) {
+        const V x = FN_NAME(fn_load_row)(z, j, n);
+        ordered &= VF(all)(VF(eq)(x, x));
+        best = VF(max)(best, x);
     }
-    if (!ordered)
-        for (at = 0; z[at] == z[at];) at++;
+    int64_t at = 0;
+    if (!ordered) {
+        while (z[at] == z[at]) at++;
+        return at;
+    }
+    const FN_T largest = VF(largest)(best);
+    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_load_row)(z, at, n)))) at += LANES;
+    while (z[at] < largest) at++;
     return at;
 }
 
 /* Whether all of z[0 ... n - 1] are less than v, or at most v; v > -infinity. */
 FN_INLINE int FN_NAME(fn_none_above)(const FN_T *z, int64_t n, V v, int equal)
 {
-    const V least = VF(set1)(-(FN_T)INFINITY);
-    int64_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        const V x = VF(load)(z + j);
+    for (int64_t j = 0; j < n; j += LANES) {
+        const V x = FN_NAME(fn_load_row)(z, j, n);
         if (!VF(all)(equal ? VF(ge)(v, x) : VF(gt)(v, x))) return 0;
     }
-    if (j == n) return 1;
-    const V x = VF(load_fill)(z + j, n - j, least);
-    return VF(all)(equal ? VF(ge)(v, x) : VF(gt)(v, x));
+    return 1;
 }
 
 /* Whether the first largest of n elements is at `label`. */

@@ -1,6 +1,6 @@
 """How many threads the kernels may use.
 
-Reads ``FUSEDNET_THREADS`` once; tells the backend in use (fusednet.backends calls `apply` when it has chosen one).
+Reads ``FUSEDNET_THREADS`` once and nothing else; fusednet.backends gives `follow` the setter of the table it has chosen.
 
 a) The number is the process's, not a table's: it stays when another backend is selected.
 b) Results do not depend on it, only the time they take: a kernel divides its outputs, never a sum.
@@ -8,10 +8,12 @@ b) Results do not depend on it, only the time they take: a kernel divides its ou
 
 import operator
 import os
+from collections.abc import Callable
 
 ENVIRONMENT = "FUSEDNET_THREADS"
 
 _threads: int | None = None  # None: nobody has asked yet
+_tell: Callable[[int], None] | None = None  # how the table in use takes the number
 
 
 def _default() -> int:
@@ -68,24 +70,17 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"set_num_threads: n is {n!r}; wanted an integer") from None
     if number < 1:
         raise ValueError(f"set_num_threads: n is {number}; wanted 1 or more")
-    from fusednet import backends
-
-    backend = backends.current().backend
     before, _threads = get_num_threads(), number
     try:
-        apply(backend)
+        if _tell is not None:
+            _tell(number)
     except Exception:
         _threads = before
         raise
 
 
-def apply(backend: str) -> None:
-    """Tell a backend the number; for `fusednet.backends.select`."""
-    if backend == "native":
-        from fusednet import _native
-
-        _native.set_threads(get_num_threads())
-    elif backend == "numba":
-        from fusednet.backends import jit_numba
-
-        jit_numba.set_threads(get_num_threads())
+def follow(tell: Callable[[int], None]) -> None:
+    """Tell a table the number, now and whenever it changes; for `fusednet.backends.select`."""
+    global _tell
+    tell(get_num_threads())
+    _tell = tell

@@ -8,6 +8,7 @@ factor of twenty and nobody would notice.
 import importlib.util
 import os
 
+from fusednet import threads
 from fusednet.backends.table import Table
 
 NAMES = ("native", "numba", "numpy")
@@ -80,8 +81,10 @@ def select(name: str | None = None) -> Table:
         raise ValueError(f"{source} is {name!r}; known backends: {', '.join(NAMES)}")
     elif _absent(name):
         raise ImportError(f"the {name} backend is not installed. To install it: {_INSTALL[name]}")
-    _current = _load(name)
-    return _current
+    table = _load(name)
+    threads.follow(table.set_threads)
+    _current = table
+    return table
 
 
 def current() -> Table:

@@ -58,7 +58,7 @@ def table(isa: str | None = None) -> Table:
     if name not in _tables:
         if not isas().get(name, False):
             raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
-        _tables[name] = Table("native", _native.kernels(list(isas()).index(name), KERNELS), isa=name)
+        _tables[name] = Table("native", _native.kernels(list(isas()).index(name), KERNELS), name, _native.set_threads)
     return _tables[name]
 
 

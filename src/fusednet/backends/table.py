@@ -110,10 +110,12 @@ class Table:
     ----------
     backend : str
         "native", "numba" or "numpy".
-    isa : str or None
-        Instruction set of a native table.
     functions : mapping of str to callable
         One for each name in `KERNELS`.
+    isa : str, optional
+        Instruction set of a native table.
+    set_threads : callable, optional
+        Takes the number of threads that the kernels may use; by default a table has none of its own.
 
     Raises
     ------
@@ -121,7 +123,13 @@ class Table:
         If a kernel of the list is missing, or a function is not in the list.
     """
 
-    def __init__(self, backend: str, functions: Mapping[str, Callable[..., None]], isa: str | None = None):
+    def __init__(
+        self,
+        backend: str,
+        functions: Mapping[str, Callable[..., None]],
+        isa: str | None = None,
+        set_threads: Callable[[int], None] = lambda number: None,
+    ):
         missing = KERNELS.keys() - functions.keys()
         unknown = functions.keys() - KERNELS.keys()
         if missing or unknown:
@@ -131,6 +139,7 @@ class Table:
             )
         self.backend = backend
         self.isa = isa
+        self.set_threads = set_threads
         self.__dict__.update(functions)
 
     def __repr__(self) -> str:

@@ -10,20 +10,18 @@ from fusednet.backends import current
 from fusednet.backends.table import Activation
 from fusednet.ops._door import convert, empty, finish, misfit, outputs, ready1, ready2, real, rows
 
-_LINEAR, _RELU, _LEAKY_RELU, _ELU, _SELU = map(
-    int, (Activation.LINEAR, Activation.RELU, Activation.LEAKY_RELU, Activation.ELU, Activation.SELU)
-)
-_SIGMOID, _TANH, _SWISH, _SOFTPLUS, _GELU, _GELU_TANH = map(
-    int,
-    (
-        Activation.SIGMOID,
-        Activation.TANH,
-        Activation.SWISH,
-        Activation.SOFTPLUS,
-        Activation.GELU,
-        Activation.GELU_TANH,
-    ),
-)
+# plain ints: an enum's member is another type to a compiled table
+_LINEAR = int(Activation.LINEAR)
+_RELU = int(Activation.RELU)
+_LEAKY_RELU = int(Activation.LEAKY_RELU)
+_ELU = int(Activation.ELU)
+_SELU = int(Activation.SELU)
+_SIGMOID = int(Activation.SIGMOID)
+_TANH = int(Activation.TANH)
+_SWISH = int(Activation.SWISH)
+_SOFTPLUS = int(Activation.SOFTPLUS)
+_GELU = int(Activation.GELU)
+_GELU_TANH = int(Activation.GELU_TANH)
 
 
 def _forward(function, kind, alpha, x, out, name="x"):

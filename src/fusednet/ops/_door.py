@@ -181,7 +181,10 @@ def outside(function: str, name: str, flat: np.ndarray, shape, place: int, limit
 
 
 def _owner(a: np.ndarray):
-    """The array that owns the memory of `a`, where that is an ndarray; else None."""
+    """The array that owns the memory of `a`, where that is an ndarray; else None.
+
+    Written out again in `_plain` and `ready_in_place`, where its call would cost as much as its work.
+    """
     base = a.base
     if base is None:
         return a
@@ -419,7 +422,10 @@ def real(function: str, name: str, value, interval: str = "[0, inf)") -> float:
     if type(value) is not float:
         if not isinstance(value, numbers.Real) and not (isinstance(value, _ndarray) and value.ndim == 0):
             raise TypeError(f"{function}: {name} is {value!r}; wanted a number in {interval}")
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = INF if value > 0 else -INF
     low, high = _bounds[interval]
     if not low <= value <= high:
         raise ValueError(f"{function}: {name} is {value!r}; wanted a number in {interval}")

@@ -196,5 +196,5 @@ def table() -> Table:
     """The kernels as a table; each compiles at its first call with a dtype, or is read from Numba's cache."""
     with _compiling:
         if not _table:
-            _table.append(Table("numba", {name: _function(KERNELS[name]) for name in BODIES}))
+            _table.append(Table("numba", {name: _function(KERNELS[name]) for name in BODIES}, set_threads=set_threads))
     return _table[0]

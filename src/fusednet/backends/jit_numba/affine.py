@@ -2,7 +2,7 @@
 
 Uses base.py and activation.py.
 
-a) The innermost loop is written in LLVM's vectors (`_tile`): a tile of c stays in registers over all terms. A loop nest
+a) The innermost loop is in LLVM's vectors (`_tiles`): a tile of c stays in registers over all terms. A loop nest
    left to the vectoriser loads and stores c at every step and reaches half of that.
 b) An element of c is one sum in the order of its terms, whatever tile it falls into: blocking, edges and threads do not
    show in the bits.
@@ -21,29 +21,32 @@ from fusednet.backends.jit_numba.activation import activate, derive
 from fusednet.backends.jit_numba.base import PRODUCT, at, copy, helper, kernel, row_of, split
 
 _VECTOR = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32  # bytes
-_ROWS = 8 if _VECTOR == 64 else 4  # rows and vectors of a tile: 16 sums of 32 registers, or 8 of 16
+_ROWS = 8 if _VECTOR == 64 else 4  # rows and vectors of a tile: 16 sums in 32 registers, or 8 in 16
 _VECTORS = 2
 _DEPTH, _HEIGHT = 256, 512  # terms of a sum, and rows, that are worked on at a time: a panel of b fits in L1, a in L2
 
 
 @intrinsic(prefer_literal=True)
-def _tile(context, rows, like, first, c, ld_c, a, ld_a, step_a, b, ld_b, terms, resume):
-    """c[first + r, :] = sum of a[first + r, p] b[p, :] over p < terms, for r < rows; from c where `resume` says so.
+def _tiles(context, vectors, like, c, ld_c, a, ld_a, step_a, b, ld_b, rows, terms, resume):
+    """c[i, :] = sum of a[i, p] b[p, :] over p < terms, for i < rows; added to c where `resume` says so.
 
-    c and b are addresses of _VECTORS vectors to a row, a of anything; ld_ and step_ are in bytes. Every sum stays in
-    one lane of a register and is added in the order of p, so its bits depend on nothing but the terms.
+    c and b are addresses of rows of `vectors` vectors, a of numbers; ld_ and step_ are in bytes. A sum stays in one
+    lane of a register and is added in the order of p, so its bits depend on nothing but the terms.
     """
-    if not isinstance(rows, types.IntegerLiteral):
+    if not isinstance(vectors, types.IntegerLiteral):
         return None
-    count, bits = rows.literal_value, like.dtype.bitwidth
+    columns, bits = range(vectors.literal_value), like.dtype.bitwidth
 
     def emit(context, builder, signature, args):
-        first, c, ld_c, a, ld_a, step_a, b, ld_b, terms, resume = args[2:]
+        c, ld_c, a, ld_a, step_a, b, ld_b, rows, terms, resume = args[2:]
         real, lanes = context.get_value_type(like.dtype), _VECTOR * 8 // bits
         vector = ir.VectorType(real, lanes)
         muladd_type = ir.FunctionType(vector, [vector] * 3)
         muladd = cgutils.get_or_insert_function(builder.module, muladd_type, f"llvm.fmuladd.v{lanes}f{bits}")
-        nothing, lane_0 = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+        undefined, lane_0 = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+
+        def number(value):
+            return ir.Constant(rows.type, value)
 
         def pointer(base, offset, kind):
             return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
@@ -51,38 +54,43 @@ def _tile(context, rows, like, first, c, ld_c, a, ld_a, step_a, b, ld_b, terms, 
         def load(base, offset, kind):
             return builder.load(pointer(base, offset, kind), align=bits // 8)
 
-        def number(value):
-            return ir.Constant(first.type, value)
+        def tile(count, first):
+            lines = [builder.add(first, number(r)) for r in range(count)]
+            starts = [builder.mul(ld_a, line) for line in lines]
+            places = [builder.add(builder.mul(ld_c, line), number(v * _VECTOR)) for line in lines for v in columns]
+            sums = [cgutils.alloca_once(builder, vector) for _ in places]
+            with builder.if_else(resume) as (go_on, begin):
+                with go_on:
+                    for total, place in zip(sums, places, strict=True):
+                        builder.store(load(c, place, vector), total)
+                with begin:
+                    for total in sums:
+                        builder.store(ir.Constant(vector, None), total)
+            with cgutils.for_range(builder, terms) as loop:
+                b_row, a_column = builder.mul(loop.index, ld_b), builder.mul(loop.index, step_a)
+                factors = [load(b, builder.add(b_row, number(v * _VECTOR)), vector) for v in columns]
+                for r in range(count):
+                    scalar = load(a, builder.add(a_column, starts[r]), real)
+                    scalar = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+                    spread = builder.shuffle_vector(scalar, undefined, lane_0)
+                    for v in columns:
+                        total = sums[r * len(columns) + v]
+                        builder.store(builder.call(muladd, [spread, factors[v], builder.load(total)]), total)
+            for total, place in zip(sums, places, strict=True):
+                builder.store(builder.load(total), pointer(c, place, vector), align=bits // 8)
 
-        each = [(r, v) for r in range(count) for v in range(_VECTORS)]
-        lines = [builder.add(first, number(r)) for r in range(count)]
-        places = [builder.add(builder.mul(ld_c, lines[r]), number(v * _VECTOR)) for r, v in each]
-        row_starts = [builder.mul(ld_a, line) for line in lines]
-        sums = [cgutils.alloca_once(builder, vector) for _ in each]
-        with builder.if_else(resume) as (go_on, begin):
-            with go_on:
-                for total, place in zip(sums, places, strict=True):
-                    builder.store(load(c, place, vector), total)
-            with begin:
-                for total in sums:
-                    builder.store(ir.Constant(vector, None), total)
-        with cgutils.for_range(builder, terms) as loop:
-            b_row, a_column = builder.mul(loop.index, ld_b), builder.mul(loop.index, step_a)
-            factors = [load(b, builder.add(b_row, number(v * _VECTOR)), vector) for v in range(_VECTORS)]
-            for r in range(count):
-                scalar = load(a, builder.add(a_column, row_starts[r]), real)
-                scalar = builder.insert_element(nothing, scalar, ir.IntType(32)(0))
-                spread = builder.shuffle_vector(scalar, nothing, lane_0)
-                for v in range(_VECTORS):
-                    total = sums[r * _VECTORS + v]
-                    builder.store(builder.call(muladd, [spread, factors[v], builder.load(total)]), total)
-        for total, place in zip(sums, places, strict=True):
-            builder.store(builder.load(total), pointer(c, place, vector), align=bits // 8)
+        with cgutils.for_range(builder, builder.sdiv(rows, number(_ROWS))) as loop:
+            tile(_ROWS, builder.mul(loop.index, number(_ROWS)))
+        count = _ROWS // 2
+        while count:  # the last rows: _ROWS - 1 of them in binary
+            with builder.if_then(builder.icmp_signed("!=", builder.and_(rows, number(count)), number(0))):
+                tile(count, builder.and_(rows, number(-2 * count)))
+            count //= 2
         return context.get_dummy_value()
 
     size, address = types.intp, types.voidptr
     return types.none(
-        rows, like, size, address, size, address, size, size, address, size, size, types.boolean
+        vectors, like, address, size, address, size, size, address, size, size, size, types.boolean
     ), emit
 
 
@@ -113,7 +121,6 @@ def _product(c, a, b):
     lie_in_rows = b.strides[1] == b.itemsize
     for i in range(0, m, _HEIGHT):
         rows = min(_HEIGHT, m - i)
-        whole = rows // _ROWS * _ROWS
         for j in range(0, n, width):
             columns = min(width, n - j)
             out, ld_out = at(c, i, j), c.strides[0]
@@ -126,17 +133,10 @@ def _product(c, a, b):
                 if columns < width or not lie_in_rows or rows > 128:
                     _pack(panel, b, p, j, terms, columns)
                     from_b, ld_b = at(panel, 0, 0), panel.strides[0]
-                for r in range(0, whole, _ROWS):
-                    _tile(_ROWS, c, r, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, terms, p > 0)
-                r = whole
-                if rows - r >= 4:
-                    _tile(4, c, r, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, terms, p > 0)
-                    r += 4
-                if rows - r >= 2:
-                    _tile(2, c, r, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, terms, p > 0)
-                    r += 2
-                if rows > r:
-                    _tile(1, c, r, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, terms, p > 0)
+                if columns * _VECTORS > width:
+                    _tiles(_VECTORS, c, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, rows, terms, p > 0)
+                else:
+                    _tiles(1, c, out, ld_out, from_a, ld_a, step_a, from_b, ld_b, rows, terms, p > 0)
             if columns < width:
                 for r in range(rows):
                     copy(row_of(c, i + r)[j : j + columns], side[r, :columns])

@@ -1,0 +1,51 @@
+"""Activations, softmax, dropout and losses, in the second-level cache and in memory."""
+
+from jobs import DTYPES, TARGETS, flat, matrix
+
+from fusednet.backends.table import Activation
+
+CHEAP = {Activation.LINEAR, Activation.RELU, Activation.LEAKY_RELU}
+CHEAP_BACKWARD = set(Activation) - {Activation.SWISH, Activation.SOFTPLUS, Activation.GELU, Activation.GELU_TANH}
+ALPHA = {Activation.LEAKY_RELU: 0.2, Activation.ELU: 1.0}
+
+
+def _activations(level, total, dtype):
+    for kind in Activation:
+        parameters = {"kind": int(kind), "alpha": ALPHA.get(kind, 0.0)}
+        for kernel, cheap in (("activation_fwd", CHEAP), ("activation_bwd", CHEAP_BACKWARD)):
+            yield flat(
+                kernel, level, total, dtype, parameters=parameters, name=kind.name.lower(), share=TARGETS[level],
+                arithmetic=kind not in cheap,
+            )
+
+
+def _rows(level, total, dtype):
+    wanted = {"share": TARGETS[level], "arithmetic": True}
+    for n in (10, 128):
+        yield matrix("softmax_fwd", level, total, dtype, n, **wanted)
+        yield matrix("softmax_bwd", level, total, dtype, n, share=TARGETS[level], arithmetic=n < 64)
+        for kernel in ("softmax_xent_labels", "softmax_xent_targets"):
+            yield matrix(
+                kernel, level, total, dtype, n, parameters={"scale": 1e-3}, absent=frozenset({"weight"}), **wanted
+            )
+    factor = {"factor": 1.0, "scale": 1e-3, "delta": 1.0}
+    for kernel in ("sigmoid_xent", "squared_error", "absolute_error", "huber_error"):
+        yield matrix(
+            kernel, level, total, dtype, 64, parameters=factor, absent=frozenset({"weight"}), share=TARGETS[level],
+            arithmetic=kernel == "sigmoid_xent",
+        )
+
+
+def jobs(levels: dict[str, int], threads: int):
+    for dtype in DTYPES:
+        for level, total in levels.items():
+            yield from _activations(level, total, dtype)
+            yield flat(
+                "dropout", level, total, dtype, parameters={"rate": 0.3, "scale": 1 / 0.7, "seed": 1},
+                share=TARGETS[level], arithmetic=True,
+            )
+            yield from _rows(level, total, dtype)
+
+
+def bench_elementwise(job, measure):
+    measure(job)
