@@ -13,6 +13,8 @@ def _activations(level, total, dtype):
     for kind in Activation:
         parameters = {"kind": int(kind), "alpha": ALPHA.get(kind, 0.0)}
         for kernel, cheap in (("activation_fwd", CHEAP), ("activation_bwd", CHEAP_BACKWARD)):
+            if kernel == "activation_bwd" and kind == Activation.LINEAR:
+                continue  # a copy, as forward is: s is not read, though its bytes would be counted
             yield flat(
                 kernel, level, total, dtype, parameters=parameters, name=kind.name.lower(), share=TARGETS[level],
                 arithmetic=kind not in cheap,

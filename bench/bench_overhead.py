@@ -94,7 +94,7 @@ def kernels_of(name: str, arguments: tuple, options: dict) -> list[tuple]:
     return recorder.calls
 
 
-def overheads(rounds: int = 7, seconds: float = 0.004) -> dict[str, tuple[float, float, int]]:
+def overheads(rounds: int = 40, seconds: float = 0.0005) -> dict[str, tuple[float, float, int]]:
     """By op: seconds of the op, seconds of its kernels, and how many kernels they are; best of several rounds in turns.
 
     Raises

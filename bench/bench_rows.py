@@ -3,14 +3,15 @@
 Nothing is wanted of these but to be told: a gather jumps from row to row, and the counts are of narrow rows.
 """
 
+import numpy as np
 from jobs import DTYPES, Job, flat, matrix
 
 COLUMNS = 784
 
 
 def _gather(source, dtype, level, total):
-    sizes = {"float32": 4, "float64": 8, "uint8": 1, "int64": 8}
-    m = total // COLUMNS // (sizes[source] + sizes[dtype])
+    sizes = np.dtype(source).itemsize, np.dtype(dtype).itemsize
+    m = total // COLUMNS // (max(sizes) if level == "memory" else sum(sizes))
     return Job(
         "gather_rows", dtype, {"m": m, "n": COLUMNS, "r": m}, name=f"from {source}", level=level, types={"x": source}
     )

@@ -5,7 +5,7 @@ timing.py. `python bench/ceilings.py` prints the table.
 
 a) Rates are of so-and-so many threads at once: the probes release the GIL, so Python threads run them side by side,
    each on its own part of the data.
-b) A rate is the best of several runs, and each run takes milliseconds: on a shared machine the best is what is there.
+b) A rate is the best of several runs, and each run takes a millisecond: on a shared machine the best is what is there.
 c) Cache sizes come from /sys, because sysconf gives the sum over caches that one core cannot use.
 """
 
@@ -24,7 +24,7 @@ from fusednet.backends import native
 
 KB, MB = 1024, 1024 * 1024
 WHATS = ("read", "write", "update")
-LEAST_SECONDS = 0.003
+LEAST_SECONDS = 0.001
 """How long a probe runs at least."""
 
 

@@ -9,9 +9,10 @@ b) The arrays of a job lie one behind the other in one block, 64-byte aligned, a
    cache lines further into its page than the one before.
 """
 
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import expressions
@@ -48,7 +49,7 @@ class Job:
         Wanted share of the floor, and wanted speed relative to NumPy; None: told, not judged.
     arithmetic : bool
         Transcendental functions: in a cache it is arithmetic that bounds it, for which there is no probe, so the share
-        of the bytes' floor is told and not judged there.
+        of the bytes' floor is told and not judged there. In memory the job's own speed in the cache is a second floor.
     """
 
     kernel: str
@@ -74,7 +75,7 @@ class Job:
         return f"{sizes} ({self.level})" if self.level else sizes
 
     def __str__(self) -> str:
-        return f"{self.title}-{self.dtype}-{self.size}".replace(" ", "-")
+        return re.sub(r"[ ()]+", "-", f"{self.title} {self.dtype} {self.size}").strip("-")
 
     def _array_dtype(self, argument: Argument) -> np.dtype:
         if argument.dtype == "any":
@@ -102,6 +103,18 @@ class Job:
     @property
     def footprint(self) -> int:
         return sum(int(np.prod(shape)) * dtype.itemsize for _, shape, dtype in self._arrays())
+
+    def shrunk(self, total: int) -> "Job":
+        """The same job on so many bytes: fewer rows of the same length, or a shorter range."""
+        size = "m" if "m" in self.sizes else "n"
+        fewer = max(1, int(self.sizes[size] * total / self.footprint))
+        if size == "n":
+            fewer = -(-fewer // 1024) * 1024
+        return replace(self, sizes={**self.sizes, size: fewer}, level="L2")
+
+    @property
+    def elements(self) -> int:
+        return self.sizes.get("m", 1) * self.sizes["n"]
 
     def arguments(self) -> tuple:
         """Fresh arguments for the kernel's function."""

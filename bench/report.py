@@ -38,8 +38,9 @@ LEGEND = """\
   measured in the same rounds as the kernel.
 - **NumPy**: how many times the kernel's time the plain NumPy expression takes (bench/expressions.py), for products
   NumPy's own BLAS with as many threads.
-- **wanted**: the least share, or ratio, that the kernel is held to. *arithmetic*: transcendental functions on data in a
+- **wanted**: the least share, or ratio, that the kernel is held to. *arithmetic*: exp, log and the like on data in a
   cache are bound by their arithmetic, for which there is no ceiling; the share of the bytes' floor is told, not judged.
+  In memory, where such a kernel's own speed in the cache is the larger floor, the share is of that, and judged.
 - L2: the arrays fill half of each core's second-level cache. memory: the largest array has 64 MB or more.
 """
 
@@ -164,7 +165,7 @@ def shapes(report: Report, table, options, effort: Effort) -> None:
 def overhead(report: Report, options) -> None:
     fusednet.set_num_threads(1)
     rows = [["op on 16 x 16", "kernels", "call", "kernels alone", "over them", "wanted", ""]]
-    rounds = 3 if options.quick else 9
+    rounds = 10 if options.quick else 60
     for name, (call, kernels, count) in bench_overhead.overheads(rounds).items():
         over = call - kernels
         verdict = "PASS" if over < bench_overhead.MOST_SECONDS else "MISS"

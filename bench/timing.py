@@ -4,7 +4,8 @@ Reads jobs.py and ceilings.py; read by report.py and conftest.py.
 
 a) In turns, because a shared machine changes its speed from second to second: each round gives all three the same luck.
 b) The best, because what disturbs a run only ever makes it slower; the spread (median over best) is told beside it.
-c) A miss is measured again, and both measurements are joined, before it counts: a bound is missed when no try meets it.
+c) A kernel that arithmetic may bound is also timed on few data, in turns too: see `Result.floors`.
+d) A miss is measured again, and both measurements are joined, before it counts: a bound is missed when no try meets it.
 """
 
 import gc
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 
 import threadpoolctl
-from ceilings import MB, WHATS, Ceilings
+from ceilings import MB, WHATS, Ceilings, level_bytes
 from jobs import Job
 
 import fusednet
@@ -39,20 +40,20 @@ class Effort:
     ----------
     rounds : int
     seconds : float
-        Of one batch of calls.
+        Of one batch of calls: shorter than what the system gives a process at a time, so that some are undisturbed.
     slow : float
         NumPy calls that take longer are timed in two rounds only.
     again : int
         How many times a miss is measured again.
     """
 
-    rounds: int = 7
-    seconds: float = 0.004
-    slow: float = 0.15
+    rounds: int = 12
+    seconds: float = 0.001
+    slow: float = 0.03
     again: int = 2
 
 
-QUICK = Effort(rounds=3, seconds=0.001, slow=0.02, again=0)
+QUICK = Effort(rounds=4, seconds=0.0005, slow=0.01, again=0)
 
 
 def batch(function: Callable, arguments: tuple, number: int) -> float:
@@ -80,6 +81,7 @@ class Result:
     kernel: list[float] = field(default_factory=list)
     numpy: list[float] = field(default_factory=list)
     rates: dict[str, float] = field(default_factory=dict)  # best rate by probe
+    cached: list[float] = field(default_factory=list)  # what it would take at its own speed in the cache
 
     @property
     def time(self) -> float:
@@ -104,11 +106,13 @@ class Result:
         moved = self.job.bytes()
         if any(what in self.rates for what in WHATS):
             floors["bytes"] = sum(moved[what] / self.rates[what] for what in WHATS if moved[what])
+        if self.cached:
+            floors["arithmetic"] = min(self.cached)
         return floors
 
     @property
     def bound(self) -> str:
-        """What gives the floor: "multiply-adds", "bytes", or "" where no ceiling was measured."""
+        """What gives the floor: "multiply-adds", "bytes", "arithmetic", or "" where no ceiling was measured."""
         return max(self.floors, key=self.floors.get, default="")
 
     @property
@@ -118,11 +122,13 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """PASS, MISS, "arithmetic" (a share that is told only), or "" where nothing is wanted."""
+        """PASS, MISS, "arithmetic" (bound by what has no ceiling but itself), or "" where nothing is wanted."""
         if self.job.ratio is not None and round(self.ratio, 2) < self.job.ratio:
             return "MISS"
         if self.job.share is not None and round(self.share, 2) < self.job.share:
             return "arithmetic" if self.job.arithmetic and self.job.level != "memory" else "MISS"
+        if self.bound == "arithmetic":
+            return "arithmetic"
         return "PASS" if self.job.ratio is not None or self.job.share is not None else ""
 
 
@@ -148,6 +154,11 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
         probes = [what for what, size in job.bytes().items() if size]
         if job.flop:
             probes.append("fma")
+    small, small_arguments = None, ()
+    if ceilings is not None and job.arithmetic and job.level == "memory":
+        small = job.shrunk(level_bytes("L2") * threads)
+        small_arguments = small.arguments()
+        small_number = enough(kernel, small_arguments, effort.seconds)
     numbers = {}
     enabled = gc.isenabled()
     gc.disable()
@@ -160,9 +171,11 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
                 for what in probes:
                     rate = ceilings.rate(what, job.dtype, total)
                     result.rates[what] = max(rate, result.rates.get(what, 0.0))
-                function = kernel
-                function(*arguments)  # its data are back in the caches that they fit in
-                result.kernel.append(batch(function, arguments, numbers[function]))
+                if small:
+                    seconds = batch(kernel, small_arguments, small_number)
+                    result.cached.append(seconds * job.elements / small.elements)
+                kernel(*arguments)  # its data are back in the caches that they fit in
+                result.kernel.append(batch(kernel, arguments, numbers[kernel]))
                 if numpy and ((i < 2 and not attempt) or min(result.numpy) < effort.slow):
                     numpy(*arguments)
                     result.numpy.append(batch(numpy, arguments, numbers[numpy]))

@@ -2,6 +2,7 @@
 
 a) `--backend` names one; by default every one that is installed. A test that takes `table` runs once on each.
 b) A native table is that of the instruction set in use: FUSEDNET_ISA forces one, and the fixture asserts that it runs.
+c) Tests marked exhaustive take minutes and run only where -m asks for them.
 """
 
 import os
@@ -36,11 +37,20 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def table(backend):
+def table(backend, monkeypatch):
     """The backend's table; it is the one that was asked for, of the instruction set that was asked for."""
+    monkeypatch.setattr(backends, "_current", None)  # afterwards the choice is what it was
     table = backends.select(backend)
     assert table.backend == backend
     assert (table.isa is not None) == (backend == "native")
     if backend == "native" and os.environ.get("FUSEDNET_ISA"):
         assert table.isa == os.environ["FUSEDNET_ISA"]
     return table
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests marked exhaustive unless -m asks for some marker."""
+    if config.getoption("markexpr"):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("exhaustive")])
+    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Bytes of scratch each part may use, 64-byte aligned, content undefined before and after. */
-#define FN_SCRATCH_BYTES (3 * 1024 * 1024)
+#define FN_SCRATCH_BYTES (5 * 1024 * 1024)
 
 /* The share of a call: part `index` of `count`; scratch as above. */
 typedef struct {

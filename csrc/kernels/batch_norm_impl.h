@@ -2,10 +2,11 @@
  *
  * a) Sums go down columns and are never divided: parts of the statistics and of the reduction are columns, parts of
  *    the two elementwise passes are rows. A column is summed in one order, whatever the part or the strip it is in.
- * b) A strip is as many columns as keep their sums in the first-level cache; eight rows of it (four where more than x
- *    is read) are read side by side, in pieces of 4 KB. Sums of FN_BN_BLOCK rows are taken in FN_T, those of blocks in
- *    double. Fewer or more rows at a time, and prefetching, were slower from memory (2025-11, Zen 5: 60 to 80 % of
- *    the rate of reading, against 88 %).
+ * b) A strip is as many columns as keep their sums in the first-level cache. Sums of FN_BN_BLOCK rows are taken in FN_T,
+ *    those of blocks in double. Four rows (two where three matrices are read) are added at a time, so that the sums are
+ *    loaded and stored less often, and they lie a quarter of the block apart: each is then one of a few long runs of
+ *    memory, which hardware prefetch follows. Neighbouring rows took twice as long, from the second-level cache and,
+ *    where another core is busy, from memory (2026-11, Zen 5).
  * c) The variance needs one pass: a block is shifted by k, the mean of the rows before it (the first by that of its
  *    first rows), and gives sum(x - k) and sum((x - k)^2); mean and squares about it are joined by the formula of Chan,
  *    Golub & LeVeque 1983. What cancels in a block is rows * (mean of the block - k)^2, and half of that is in the
@@ -14,13 +15,13 @@
  *    of its own, and the sums are joined at the end. The arithmetic follows from the shape; a part that has not all
  *    columns, or finds gaps between rows, copies them together first.
  * e) linear and relu (backward: leaky_relu too) are fused into the loops, the others applied to pieces in the cache.
- *    The slope is a factor, as everywhere: a selection would become a masked load, which starts no hardware prefetch. */
+ *    The slope is a factor: a selection would become a masked load, which starts no hardware prefetch. */
 #undef FN_BN_STRIP
 #define FN_BN_STRIP ((int64_t)(4096 / sizeof(FN_T)))
 
 #ifndef FN_BN_BLOCK
-#define FN_BN_BLOCK 128 /* (wide) rows */
-#define FN_BN_SIDE 8    /* rows read side by side, at most */
+#define FN_BN_BLOCK 124 /* (wide) rows; a quarter of it is odd, which spreads runs over the sets of the cache */
+#define FN_BN_SIDE 4    /* rows added at a time, at most */
 
 /* What is summed; the constant that selects the code of a loop. */
 enum fn_bn_sums { FN_BN_SQUARES, FN_BN_GRADIENT, FN_BN_GRADIENT_SLOPE };
@@ -69,7 +70,7 @@ FN_INLINE void FN_NAME(fn_bn_add_at)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn
 {
     const V shift = VF(load)(t->shift + c), zero = VF(set1)(0);
     V sum[2] = {VF(load)(t->sum + c), zero}, product[2] = {VF(load)(t->product + c), zero};
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int r = 0; r < side; r++) {
         const V minus = VF(sub)(shift, FN_NAME(fn_load)(rows->x + r * rows->ldx + c, count));
         if (what == FN_BN_SQUARES) {
@@ -97,14 +98,13 @@ FN_INLINE void FN_NAME(fn_bn_add)(FN_NAME(fn_bn_scratch) *t, FN_NAME(fn_bn_rows)
     if (c < cols) FN_NAME(fn_bn_add_at)(t, &rows, what, side, a, c, cols - c);
 }
 
-/* m rows of `cols` elements without gaps between them. Each row is stored in whole vectors, whose excess the next row
+/* m rows of `cols` elements, without gaps between them. Each row is stored in whole vectors, whose excess the next row
  * overwrites. */
-static const FN_T *FN_NAME(fn_bn_copy)(FN_T *to, const FN_T *from, int64_t ld, int64_t m, int64_t cols)
+static void FN_NAME(fn_bn_copy)(FN_T *to, const FN_T *from, int64_t ld, int64_t m, int64_t cols)
 {
     for (int64_t i = 0; i < m; i++)
         for (int64_t c = 0; c < cols; c += LANES)
             VF(store)(to + i * cols + c, VF(load_part)(from + i * ld + c, cols - c < LANES ? cols - c : LANES));
-    return to;
 }
 
 /* A reduction over m rows of `cols` columns, as `fold` times as many columns of every fold-th row. */
@@ -131,38 +131,53 @@ static void FN_NAME(fn_bn_fold)(FN_NAME(fn_bn_sum_job) *job, int64_t n)
     job->rest = job->m % fold * job->cols;
 }
 
-/* `side` wide rows from wide row i on, or the `cols` first elements of one. */
-FN_INLINE void FN_NAME(fn_bn_add_rows)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job,
-                                       enum fn_bn_sums what, int side, int64_t i, int64_t cols)
+/* Some rows without gaps between their elements: as they lie in `from` (every `step`-th wide row from wide row i on), or
+ * copied to `to`. Sets *ld, the elements from one to the next. */
+FN_INLINE const FN_T *FN_NAME(fn_bn_wide_rows)(FN_T *to, const FN_T *from, int64_t *ld,
+                                               const FN_NAME(fn_bn_sum_job) *job, int side, int64_t i, int64_t step,
+                                               int64_t cols)
 {
-    const int64_t fold = job->fold, first = i * fold, m = (side - 1) * fold + cols / job->cols;
+    const int64_t fold = job->fold, row = *ld;
+    from += i * fold * row;
+    if (fold == 1 || row == job->cols) {
+        *ld = step * fold * row;
+        return from;
+    }
+    for (int r = 0; r < side; r++)
+        FN_NAME(fn_bn_copy)(to + r * job->wide, from + r * step * fold * row, row, cols / job->cols, job->cols);
+    *ld = job->wide;
+    return to;
+}
+
+/* dz of the same rows, by any activation. */
+static const FN_T *FN_NAME(fn_bn_wide_dz)(FN_T *to, const FN_NAME(fn_bn_sum_job) *job, int side, int64_t i,
+                                          int64_t step, int64_t cols)
+{
+    const FN_NAME(fn_bn_rows) *from = &job->from;
+    for (int r = 0; r < side; r++) {
+        for (int64_t k = 0; k < cols / job->cols; k++) {
+            const int64_t row = (i + r * step) * job->fold + k;
+            FN_NAME(fn_act_bwd_flat)(to + r * job->wide + k * job->cols, from->dy + row * from->lddy,
+                                     from->s + row * from->lds, job->cols, job->kind, job->alpha, 0);
+        }
+    }
+    return to;
+}
+
+/* `side` wide rows, i, i + step, ..., or the `cols` first elements of them. */
+FN_INLINE void FN_NAME(fn_bn_add_rows)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job,
+                                       enum fn_bn_sums what, int side, int64_t i, int64_t step, int64_t cols)
+{
     FN_NAME(fn_bn_rows) rows = job->from;
-    rows.x += first * rows.ldx;
-    if (fold > 1 && rows.ldx != job->cols) {
-        rows.x = FN_NAME(fn_bn_copy)(t->rows_x, rows.x, rows.ldx, m, job->cols);
-        rows.ldx = job->cols;
+    rows.x = FN_NAME(fn_bn_wide_rows)(t->rows_x, rows.x, &rows.ldx, job, side, i, step, cols);
+    if (what == FN_BN_GRADIENT && job->kind != FN_ACT_linear) {
+        rows.dy = FN_NAME(fn_bn_wide_dz)(t->rows_dy, job, side, i, step, cols);
+        rows.lddy = job->wide;
+    } else if (what != FN_BN_SQUARES) {
+        rows.dy = FN_NAME(fn_bn_wide_rows)(t->rows_dy, rows.dy, &rows.lddy, job, side, i, step, cols);
     }
-    rows.ldx *= fold;
-    if (what != FN_BN_SQUARES) {
-        rows.dy += first * rows.lddy;
-        if (job->kind != FN_ACT_linear) rows.s += first * rows.lds;
-        if (job->kind != FN_ACT_linear && what == FN_BN_GRADIENT) {
-            for (int64_t k = 0; k < m; k++)
-                FN_NAME(fn_act_bwd_flat)(t->rows_dy + k * job->cols, rows.dy + k * rows.lddy, rows.s + k * rows.lds,
-                                         job->cols, job->kind, job->alpha, 0);
-            rows.dy = t->rows_dy;
-            rows.lddy = job->cols;
-        } else if (fold > 1 && rows.lddy != job->cols) {
-            rows.dy = FN_NAME(fn_bn_copy)(t->rows_dy, rows.dy, rows.lddy, m, job->cols);
-            rows.lddy = job->cols;
-        }
-        rows.lddy *= fold;
-        if (what == FN_BN_GRADIENT_SLOPE && fold > 1 && rows.lds != job->cols) {
-            rows.s = FN_NAME(fn_bn_copy)(t->rows_s, rows.s, rows.lds, m, job->cols);
-            rows.lds = job->cols;
-        }
-        rows.lds *= fold;
-    }
+    if (what == FN_BN_GRADIENT_SLOPE)
+        rows.s = FN_NAME(fn_bn_wide_rows)(t->rows_s, rows.s, &rows.lds, job, side, i, step, cols);
     FN_NAME(fn_bn_add)(t, rows, what, side, job->alpha, cols);
 }
 
@@ -184,18 +199,17 @@ static void FN_NAME(fn_bn_join)(FN_NAME(fn_bn_scratch) *t, int64_t before, int64
 /* total and total_product of every wide column: mean and squares about it, or the sums of dz and dz (x - shift). */
 FN_INLINE void FN_NAME(fn_bn_sum)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job, enum fn_bn_sums what)
 {
-    const int side = what == FN_BN_SQUARES ? FN_BN_SIDE : FN_BN_SIDE / 2;
+    const int side = what == FN_BN_GRADIENT_SLOPE ? FN_BN_SIDE / 2 : FN_BN_SIDE;
     memset(t->total, 0, (size_t)job->wide * sizeof(double));
     memset(t->total_product, 0, (size_t)job->wide * sizeof(double));
     for (int64_t i = 0; i < job->whole; i += FN_BN_BLOCK) {
         const int last = job->whole - i <= FN_BN_BLOCK;
-        const int64_t rows = last ? job->whole - i : FN_BN_BLOCK, rest = last ? job->rest : 0;
-        int64_t r = 0;
+        const int64_t rows = last ? job->whole - i : FN_BN_BLOCK, rest = last ? job->rest : 0, step = rows / side;
         memset(t->sum, 0, (size_t)job->wide * sizeof(FN_T));
         memset(t->product, 0, (size_t)job->wide * sizeof(FN_T));
-        for (; r + side <= rows; r += side) FN_NAME(fn_bn_add_rows)(t, job, what, side, i + r, job->wide);
-        for (; r < rows; r++) FN_NAME(fn_bn_add_rows)(t, job, what, 1, i + r, job->wide);
-        if (rest) FN_NAME(fn_bn_add_rows)(t, job, what, 1, i + r, rest);
+        for (int64_t r = 0; r < step; r++) FN_NAME(fn_bn_add_rows)(t, job, what, side, i + r, step, job->wide);
+        for (int64_t r = side * step; r < rows; r++) FN_NAME(fn_bn_add_rows)(t, job, what, 1, i + r, 0, job->wide);
+        if (rest) FN_NAME(fn_bn_add_rows)(t, job, what, 1, i + rows, 0, rest);
         if (what == FN_BN_SQUARES) {
             FN_NAME(fn_bn_join)(t, i, rows + 1, 0, rest);
             FN_NAME(fn_bn_join)(t, i, rows, rest, job->wide);

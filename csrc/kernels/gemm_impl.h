@@ -14,9 +14,9 @@
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
-#define FN_KC ((int64_t)(4096 / sizeof(FN_T))) /* k of a block: C is read and written seldom, a panel of B fits L2 */
-#define FN_MC_TILES 6                          /* tiles of A in a block: it stays in L2 beside a panel of B */
-#define FN_NC_BYTES (2 << 20)                  /* bytes of packed B: A is copied once where B's rows are not wider */
+#define FN_KC 1024                                /* k of a block: C is read and written seldom */
+#define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
+#define FN_NC_BYTES (4 << 20)                     /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each packed row of A */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
@@ -374,7 +374,12 @@ static void FN_NAME(fn_dots)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i
         int64_t j = j0;
         if (rows == 4) {
             for (; j + 4 <= j1; j += 4) FN_NAME(fn_dot_tile)(4, 4, g, i, j);
-            for (; j < j1; j++) FN_NAME(fn_dot_tile)(4, 1, g, i, j);
+            switch (j1 - j) {
+            case 1: FN_NAME(fn_dot_tile)(4, 1, g, i, j); break;
+            case 2: FN_NAME(fn_dot_tile)(4, 2, g, i, j); break;
+            case 3: FN_NAME(fn_dot_tile)(4, 3, g, i, j); break;
+            default: break;
+            }
         } else {
             for (int64_t r = i; r < i + rows; r++) {
                 for (j = j0; j + 8 <= j1; j += 8) FN_NAME(fn_dot_tile)(1, 8, g, r, j);
@@ -426,7 +431,7 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
 static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
 {
     const int fits = (g->k + LANES + FN_ROW_PAD) * FN_NARROW * (int64_t)sizeof(FN_T) <= FN_SCRATCH_BYTES;
-    if (g->n <= FN_NARROW && g->ca == 1 && g->k >= 3 * LANES && fits) {
+    if (g->n <= FN_NARROW && g->ca == 1 && g->k >= LANES && fits) {
         FN_NAME(fn_narrow)(g, part);
         return;
     }

@@ -4,8 +4,9 @@
  * b) Hyperparameters become FN_T once, outside the loop; differences such as 1 - beta are taken in double before.
  * c) The weight decay joins the step before the step joins p: p is rounded once, by an error of half a unit in its own
  *    last place, and a decay far below that unit still counts in the sum.
- * d) sqrt and div are the processor's own, correctly rounded: both together are hidden behind the memory traffic even
- *    in the second-level cache (Zen 5: 1.7 ns for the 448 bytes that Adam moves for 16 floats). */
+ * d) sqrt and div are the processor's own, correctly rounded. With AVX-512 floats they are hidden behind the memory
+ *    traffic even in the second-level cache; elsewhere they are what a step takes there. Newton steps on an estimate of
+ *    either were slower throughout (2026-11, Zen 5): the multiply-adds they take wait for the same units. */
 
 #ifndef FN_RULES
 #define FN_RULES

@@ -63,9 +63,9 @@ FN_DEFINE(sum)
 /* ---- counts -------------------------------------------------------------------------------------------------- */
 
 /* Elements j to j + LANES - 1 of n; -infinity beyond the last. */
-FN_INLINE V FN_NAME(fn_load_row)(const FN_T *z, int64_t j, int64_t n)
+FN_INLINE V FN_NAME(fn_row_at)(const FN_T *z, int64_t j, int64_t n)
 {
-    return j + LANES <= n ? VF(load)(z + j) : VF(load_fill)(z + j, n - j, VF(set1)(-(FN_T)INFINITY));
+    return FN_NAME(fn_load_row)(z + j, n - j < LANES ? n - j : LANES);
 }
 
 /* The place of the first largest of n > 0 elements. */
@@ -74,7 +74,7 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
     V best = VF(set1)(-(FN_T)INFINITY);
     int ordered = 1;
     for (int64_t j = 0; j < n; j += LANES) {
-        const V x = FN_NAME(fn_load_row)(z, j, n);
+        const V x = FN_NAME(fn_row_at)(z, j, n);
         ordered &= VF(all)(VF(eq)(x, x));
         best = VF(max)(best, x);
     }
@@ -84,7 +84,7 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
         return at;
     }
     const FN_T largest = VF(largest)(best);
-    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_load_row)(z, at, n)))) at += LANES;
+    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
     while (z[at] < largest) at++;
     return at;
 }
@@ -93,7 +93,7 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
 FN_INLINE int FN_NAME(fn_none_above)(const FN_T *z, int64_t n, V v, int equal)
 {
     for (int64_t j = 0; j < n; j += LANES) {
-        const V x = FN_NAME(fn_load_row)(z, j, n);
+        const V x = FN_NAME(fn_row_at)(z, j, n);
         if (!VF(all)(equal ? VF(ge)(v, x) : VF(gt)(v, x))) return 0;
     }
     return 1;

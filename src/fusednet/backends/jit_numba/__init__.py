@@ -13,7 +13,7 @@ c) Numba's threads are not safe from every side: two regions at once abort the p
    region after a fork does in its OpenMP layer. A call that finds another one in a region, or itself in a forked child,
    does without threads, which changes no bit.
 d) Numba discards a file of its cache on disk when the function's source file has changed, and looks at no other. So the
-   callers are said to lie in whichever file of this package changed last.
+   callers are said to lie in whichever of the files here, table.py and kernels.def changed last.
 """
 
 import os
@@ -36,7 +36,7 @@ from fusednet.backends.jit_numba import (  # noqa: F401 - they register their ke
     reduce,
 )
 from fusednet.backends.jit_numba.base import BODIES, OPTIONS
-from fusednet.backends.table import KERNELS, Kernel, Table
+from fusednet.backends.table import KERNELS, LIST, Kernel, Table
 
 _CALLERS = """
 def {name}({arguments}):
@@ -46,7 +46,8 @@ def {name}_parts({arguments}, parts):
     for part in prange(parts):
         body({arguments}, int64(part), parts)
 """
-_NEWEST = str(max(Path(__file__).parent.glob("*.py"), key=lambda path: path.stat().st_mtime_ns))
+_SOURCES = [LIST, LIST.with_name("table.py"), *Path(__file__).parent.glob("*.py")]
+_NEWEST = str(max(_SOURCES, key=lambda path: path.stat().st_mtime_ns))
 
 _threads = numba.config.NUMBA_NUM_THREADS
 _forced_parts = 0

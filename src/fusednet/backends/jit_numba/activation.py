@@ -16,6 +16,7 @@ from fusednet.backends.jit_numba.base import (
     kernel,
     largest_of,
     muladd,
+    number_helper,
     row_of,
     split,
     sum_of,
@@ -31,7 +32,7 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer e
 _GELU_SLOPE, _GELU_CUBE = math.sqrt(2 / math.pi), math.sqrt(2 / math.pi) * 0.044715  # Hendrycks & Gimpel 2016
 
 
-@helper
+@number_helper
 def sigmoid(z):
     one = type(z)(1)
     e = exp(-abs(z))

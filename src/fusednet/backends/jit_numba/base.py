@@ -21,8 +21,14 @@ OPTIONS = {"error_model": "numpy", "nogil": True, "fastmath": False}
 helper = njit(**OPTIONS)
 """For functions that kernels call. They are compiled into the kernels, whose files on disk hold them too."""
 
-PRODUCT, COPY, POWER = 1 << 20, 1 << 16, 1 << 14
-"""Multiply-adds, or elements of cheap and of dear arithmetic, that are worth a thread of their own."""
+number_helper = njit(forceinline=True, **OPTIONS)
+"""The same for functions of numbers, always inlined: a loop is not vectorised around a call."""
+
+PRODUCT, COPY, POWER = 1 << 22, 1 << 17, 1 << 16
+"""Multiply-adds, or elements of cheap and of dear arithmetic, that are worth a thread: 15 to 35 us of work.
+
+A parallel region costs 1 us where Numba's threads still spin and some 20 where they sleep.
+"""
 
 BODIES: dict[str, tuple[Callable[..., None], int]] = {}
 """The kernels by name, each with the work that is worth a thread; 0: never divided."""

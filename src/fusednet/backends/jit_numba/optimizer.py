@@ -6,10 +6,10 @@ the decay joins the step before the step joins p, so p is rounded once.
 
 import math
 
-from fusednet.backends.jit_numba.base import COPY, helper, kernel, muladd, split
+from fusednet.backends.jit_numba.base import COPY, kernel, muladd, number_helper, split
 
 
-@helper
+@number_helper
 def _effective(g, p, l2, scale, clip):
     h = scale * g
     h = clip if h > clip else h

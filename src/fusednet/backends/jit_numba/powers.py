@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fusednet.backends.jit_numba.base import OPTIONS, helper, muladd, real_of, word_of
+from fusednet.backends.jit_numba.base import OPTIONS, muladd, number_helper, real_of, word_of
 
 _LOG_2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680009493393")
 
@@ -37,7 +37,7 @@ _TAIL_64 = (
 )  # fmt: skip
 
 
-@helper
+@number_helper
 def _polynomial(terms, x):
     """Highest power first."""
     value = terms[0]
@@ -69,7 +69,7 @@ def _powers(real, word, mantissa, terms, lowest, highest, tail):
     zero, half, one, two, density_scale = (real(x) for x in (0, 0.5, 1, 2, 1 / math.sqrt(2 * math.pi)))
     shift, bias_word, twice_bias, one_bit = word(mantissa), word(bias), word(2 * bias), word(1)
 
-    @helper
+    @number_helper
     def reduced(x, rest):
         """n as a word, and e^(x + rest) / 2^n - 1; rest is small."""
         shifted = muladd(x, per_log_2, magic)
@@ -77,7 +77,7 @@ def _powers(real, word, mantissa, terms, lowest, highest, tail):
         r = muladd(n, minus_low, muladd(n, minus_high, x)) + rest
         return word(word_of(shifted) - magic_bits), muladd(r * r, _polynomial(exp_terms, r), r)
 
-    @helper
+    @number_helper
     def exp_sum(x, rest):
         x = lowest if x < lowest else x
         x = highest if x > highest else x
@@ -87,11 +87,11 @@ def _powers(real, word, mantissa, terms, lowest, highest, tail):
         first = word(n >> one_bit)
         return (one + power) * real_of(word(first << shift)) * real_of(word(word(n - first) << shift))
 
-    @helper
+    @number_helper
     def exp(x):
         return exp_sum(x, zero)
 
-    @helper
+    @number_helper
     def expm1(x):
         x = least if x < least else x
         x = most if x > most else x
@@ -99,13 +99,13 @@ def _powers(real, word, mantissa, terms, lowest, highest, tail):
         scale = real_of(word(word(n + bias_word) << shift))
         return muladd(scale, power, scale - one)
 
-    @helper
+    @number_helper
     def log1p(e):
         u = e / (two + e)
         square = u * u
         return two * muladd(u * square, _polynomial(log_terms, square), u)
 
-    @helper
+    @number_helper
     def normal(x):
         a = abs(x)
         a = end if a > end else a
@@ -127,7 +127,7 @@ def _by_dtype(number):
     def function(x):
         raise NotImplementedError("only for compiled code")
 
-    @overload(function, jit_options=OPTIONS)
+    @overload(function, jit_options={**OPTIONS, "forceinline": True})
     def choose(x):
         chosen = _POWERS[x][number]
         return lambda x: chosen(x)

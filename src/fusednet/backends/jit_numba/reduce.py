@@ -8,7 +8,7 @@ import numpy as np
 from fusednet.backends.jit_numba.base import COPY, helper, kernel, largest_of, row_of, split, sum_of, sum_products
 from fusednet.backends.table import CHUNK
 
-_BLOCK = 128
+_BLOCK = 64
 
 
 @kernel(COPY)
