@@ -3,8 +3,7 @@
 Calls the probes of the instruction set in use (csrc/kernels/probe_impl.h) through fusednet.backends.native; read by
 timing.py. `python bench/ceilings.py` prints the table.
 
-a) Rates are of so-and-so many threads at once: the probes release the GIL, so Python threads run them side by side,
-   each on its own part of the data.
+a) Rates are of so-and-so many threads at once: a probe runs on the library's own team, as kernels do.
 b) A rate is the best of several runs, and each run takes a millisecond: on a shared machine the best is what is there.
 c) Cache sizes come from /sys, because sysconf gives the sum over caches that one core cannot use.
 """
@@ -12,14 +11,14 @@ c) Cache sizes come from /sys, because sysconf gives the sum over caches that on
 import argparse
 import os
 import platform
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import fusednet
+from fusednet import backends
 from fusednet.backends import native
 
 KB, MB = 1024, 1024 * 1024
@@ -88,31 +87,24 @@ class Ceilings:
     """
 
     def __init__(self, threads: int, isa: str | None = None):
+        backends.select("native")  # the team is the native table's
         self.threads = threads
         self.isa = isa or native.chosen_isa()
-        self._pool = ThreadPoolExecutor(threads)
-        self._barrier = threading.Barrier(threads)
-        self._memory = [_written(MB) for _ in range(threads)]
+        self._memory = _written(MB)
         self._repeats: dict[tuple, int] = {}
 
-    def _slices(self, dtype: str, total: int) -> list[np.ndarray]:
-        """For each thread an array; together they have about `total` bytes."""
-        grain = 1024 * np.dtype(dtype).itemsize
-        size = max(1, round(total / self.threads / grain)) * grain
-        if self._memory[0].nbytes < size:
-            self._memory = []  # first freed, then made
-            self._memory = [_written(-(-size // MB) * MB) for _ in range(self.threads)]
-        return [array.view(dtype)[: size // np.dtype(dtype).itemsize] for array in self._memory]
+    def _array(self, dtype: str, total: int) -> np.ndarray:
+        """About `total` bytes, to be shared by all threads."""
+        grain = 1024 * np.dtype(dtype).itemsize * self.threads
+        size = max(1, round(total / grain)) * grain
+        if self._memory.nbytes < size:
+            self._memory = _written(size)
+        return self._memory[: size // 8].view(dtype)
 
-    def _one(self, what: str, dtype: str, array: np.ndarray | None, repeat: int) -> tuple[float, float, int]:
-        self._barrier.wait()
+    def _run(self, what: str, dtype: str, array: np.ndarray | None, repeat: int) -> tuple[float, int]:
         start = time.perf_counter()
         amount = native.probe(what, dtype, array, repeat, self.isa)
-        return start, time.perf_counter(), amount
-
-    def _run(self, what: str, dtype: str, arrays: list, repeat: int) -> tuple[float, float]:
-        runs = list(self._pool.map(lambda array: self._one(what, dtype, array, repeat), arrays))
-        return max(run[1] for run in runs) - min(run[0] for run in runs), sum(run[2] for run in runs)
+        return time.perf_counter() - start, amount
 
     def rate(self, what: str, dtype: str, total: int = 0) -> float:
         """One run of a probe: floating-point operations per second for "fma", else bytes per second.
@@ -124,25 +116,25 @@ class Ceilings:
         total : int
             Bytes that all threads together go over, again and again.
         """
-        arrays = [None] * self.threads if what == "fma" else self._slices(dtype, total)
+        before = fusednet.get_num_threads()
+        fusednet.set_num_threads(self.threads)
+        array = None if what == "fma" else self._array(dtype, total)
         key = what, dtype, total
         if key not in self._repeats:
             repeat = 1
             while True:
-                seconds, _ = self._run(what, dtype, arrays, repeat)
+                seconds, _ = self._run(what, dtype, array, repeat)
                 if seconds >= LEAST_SECONDS:
                     break
                 repeat = max(2 * repeat, min(100 * repeat, int(repeat * LEAST_SECONDS / max(seconds, 1e-9)) + 1))
             self._repeats[key] = repeat
-        seconds, amount = self._run(what, dtype, arrays, self._repeats[key])
+        seconds, amount = self._run(what, dtype, array, self._repeats[key])
+        fusednet.set_num_threads(before)
         return amount / seconds
 
     def best(self, what: str, dtype: str, total: int = 0, rounds: int = 7) -> float:
         """The best of several runs."""
         return max(self.rate(what, dtype, total) for _ in range(rounds))
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 def table(threads: list[int], isa: str | None = None, rounds: int = 7) -> list[list[str]]:
@@ -159,8 +151,6 @@ def table(threads: list[int], isa: str | None = None, rounds: int = 7) -> list[l
             size = f"{each:g} {'MB' if total >= MB else 'KB'} a thread"
             rates = [f"{c.best(what, 'float32', total * c.threads, rounds) / 1e9:.1f} GB/s" for c in measured]
             rows.append([f"{what}, {level} ({size})", *rates])
-    for ceilings in measured:
-        ceilings.close()
     return rows
 
 

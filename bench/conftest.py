@@ -33,9 +33,7 @@ def pytest_report_header(config):
 
 @pytest.fixture(scope="session")
 def ceilings(request):
-    ceilings = Ceilings(request.config.getoption("threads"))
-    yield ceilings
-    ceilings.close()
+    return Ceilings(request.config.getoption("threads"))
 
 
 @pytest.fixture(name="measure")

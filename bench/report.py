@@ -122,7 +122,6 @@ def family(report: Report, name: str, table, options, effort: Effort) -> None:
                 result = measure(job, table, probes, threads, effort)
                 rows.append(_row(result))
                 report.judge(result.verdict, f"{job}, {threads} threads: {', '.join(rows[-1][7:10])}")
-        probes.close()
     _progress("")
     report.add(module.__doc__.splitlines()[0], rows, LEFT)
 

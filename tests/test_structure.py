@@ -192,6 +192,7 @@ ELSEWHERE = {
     "Sequential", "compile", "fit",  # what comes next
     "dw", "db", "dx", "dy", "ld_x", "m", "n", "k",  # parts of names
     "fwd", "bwd", "out", "fn_<noun>_<verb>", "<op>_<pass>", "test_<what>_<claim>", "bench_<family>", "backquotes",
+    "build/neon",  # made by a command
 }  # fmt: skip
 """Words in backquotes that are not names of the tree."""
 

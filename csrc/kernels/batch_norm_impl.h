@@ -2,11 +2,11 @@
  *
  * a) Sums go down columns and are never divided: parts of the statistics and of the reduction are columns, parts of
  *    the two elementwise passes are rows. A column is summed in one order, whatever the part or the strip it is in.
- * b) A strip is as many columns as keep their sums in the first-level cache. Sums of FN_BN_BLOCK rows are taken in FN_T,
- *    those of blocks in double. Four rows (two where three matrices are read) are added at a time, so that the sums are
- *    loaded and stored less often, and they lie a quarter of the block apart: each is then one of a few long runs of
- *    memory, which hardware prefetch follows. Neighbouring rows took twice as long, from the second-level cache and,
- *    where another core is busy, from memory (2026-11, Zen 5).
+ * b) A strip is as many columns as keep their sums in the first-level cache. Sums of FN_BN_BLOCK rows are taken in
+ *    FN_T, those of blocks in double. Four rows (two where three matrices are read) are added at a time, so that sums
+ *    are loaded and stored less often, and they lie a quarter of the block apart: each is then one of a few long runs
+ *    of memory, which hardware prefetch follows. Neighbouring rows took twice as long from the second-level cache
+ *    (2026-11, Zen 5).
  * c) The variance needs one pass: a block is shifted by k, the mean of the rows before it (the first by that of its
  *    first rows), and gives sum(x - k) and sum((x - k)^2); mean and squares about it are joined by the formula of Chan,
  *    Golub & LeVeque 1983. What cancels in a block is rows * (mean of the block - k)^2, and half of that is in the
@@ -20,7 +20,7 @@
 #define FN_BN_STRIP ((int64_t)(4096 / sizeof(FN_T)))
 
 #ifndef FN_BN_BLOCK
-#define FN_BN_BLOCK 124 /* (wide) rows; a quarter of it is odd, which spreads runs over the sets of the cache */
+#define FN_BN_BLOCK 252 /* (wide) rows; a quarter of it is odd, which spreads runs over the sets of the cache */
 #define FN_BN_SIDE 4    /* rows added at a time, at most */
 
 /* What is summed; the constant that selects the code of a loop. */
@@ -131,8 +131,8 @@ static void FN_NAME(fn_bn_fold)(FN_NAME(fn_bn_sum_job) *job, int64_t n)
     job->rest = job->m % fold * job->cols;
 }
 
-/* Some rows without gaps between their elements: as they lie in `from` (every `step`-th wide row from wide row i on), or
- * copied to `to`. Sets *ld, the elements from one to the next. */
+/* Wide rows i, i + step, ..., without gaps in them: as they lie in `from`, or copied to `to`. Sets *ld, the elements
+ * from one to the next. */
 FN_INLINE const FN_T *FN_NAME(fn_bn_wide_rows)(FN_T *to, const FN_T *from, int64_t *ld,
                                                const FN_NAME(fn_bn_sum_job) *job, int side, int64_t i, int64_t step,
                                                int64_t cols)
@@ -240,6 +240,23 @@ static void FN_NAME(fn_bn_first_shift)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(
     }
 }
 
+/* Mean and squares of the matrix's columns from those of the wide ones. */
+static void FN_NAME(fn_bn_join_folds)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job)
+{
+    for (int64_t c = 0; c < job->cols; c++) {
+        double sum = 0, squares = 0;
+        for (int64_t w = c; w < job->wide; w += job->cols)
+            sum += (double)(job->whole + (w < job->rest)) * (t->total[w] - t->total[c]);
+        const double mean = t->total[c] + sum / (double)job->m;
+        for (int64_t w = c; w < job->wide; w += job->cols) {
+            const double d = t->total[w] - mean;
+            squares += t->total_product[w] + (double)(job->whole + (w < job->rest)) * d * d;
+        }
+        t->total[c] = mean;
+        t->total_product[c] = squares;
+    }
+}
+
 FN_DEFINE(batch_norm_stats)
 {
     FN_NAME(fn_bn_scratch) *const t = part->scratch;
@@ -251,20 +268,11 @@ FN_DEFINE(batch_norm_stats)
         FN_NAME(fn_bn_fold)(&job, a->n);
         if (a->m > 0) FN_NAME(fn_bn_first_shift)(t, &job);
         FN_NAME(fn_bn_sum)(t, &job, FN_BN_SQUARES);
+        if (job.fold > 1) FN_NAME(fn_bn_join_folds)(t, &job);
         const double share = a->m > 0 ? 1.0 / (double)a->m : 0;
         for (int64_t c = 0; c < job.cols; c++) {
-            double mean = 0, squares = t->total_product[c];
-            for (int64_t w = c + job.cols; w < job.wide; w += job.cols) {
-                mean += (double)(job.whole + (w < job.rest)) * (t->total[w] - t->total[c]);
-                squares += t->total_product[w];
-            }
-            mean = t->total[c] + mean * share;
-            for (int64_t w = c; job.fold > 1 && w < job.wide; w += job.cols) {
-                const double d = t->total[w] - mean;
-                squares += (double)(job.whole + (w < job.rest)) * d * d;
-            }
-            a->mean[j + c] = (FN_T)mean;
-            a->var[j + c] = (FN_T)(squares * share);
+            a->mean[j + c] = (FN_T)t->total[c];
+            a->var[j + c] = (FN_T)(t->total_product[c] * share);
         }
     }
 }
@@ -289,14 +297,13 @@ FN_DEFINE(batch_norm_bwd_reduce)
         else
             FN_NAME(fn_bn_sum)(t, &job, FN_BN_GRADIENT);
         FN_NAME(fn_bn_rstd)(t->scale, a->var + j, a->epsilon, job.cols);
+        for (int64_t w = job.cols; w < job.wide; w++) {
+            t->total[w % job.cols] += t->total[w];
+            t->total_product[w % job.cols] += t->total_product[w];
+        }
         for (int64_t c = 0; c < job.cols; c++) {
-            double sum = 0, product = 0;
-            for (int64_t w = c; w < job.wide; w += job.cols) {
-                sum += t->total[w];
-                product += t->total_product[w];
-            }
-            a->dbeta[j + c] = (FN_T)sum;
-            a->dgamma[j + c] = (FN_T)(product * (double)t->scale[c]);
+            a->dbeta[j + c] = (FN_T)t->total[c];
+            a->dgamma[j + c] = (FN_T)(t->total_product[c] * (double)t->scale[c]);
         }
     }
 }

@@ -14,11 +14,12 @@
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
-#define FN_KC 1024                                /* k of a block: C is read and written seldom */
+#define FN_KC 1024                             /* k of a block: C is read and written seldom */
 #define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
-#define FN_NC_BYTES (4 << 20)                     /* bytes of packed B: wide enough that A is seldom copied twice */
+#define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each packed row of A */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
+#define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows of B that are read once */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
 
@@ -231,7 +232,10 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
                 for (; x + LANES <= width; x += LANES) {
                     V sum = VF(load)(c + x);
 #pragma GCC unroll 8
-                    for (int r = 0; r < rows; r++) sum = VF(fma)(w[r], VF(load)(b + r * g->rb + x), sum);
+                    for (int r = 0; r < rows; r++) {
+                        __builtin_prefetch((const char *)(b + r * g->rb + x) + FN_STREAM_AHEAD);
+                        sum = VF(fma)(w[r], VF(load)(b + r * g->rb + x), sum);
+                    }
                     VF(store)(c + x, sum);
                 }
             }
@@ -341,7 +345,10 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_dot_tile)(const int
     for (; p + LANES <= g->k; p += LANES) {
         V y[8];
 #pragma GCC unroll 8
-        for (int c = 0; c < nc; c++) y[c] = VF(load)(b + c * g->cb + p);
+        for (int c = 0; c < nc; c++) {
+            __builtin_prefetch((const char *)(b + c * g->cb + p) + FN_STREAM_AHEAD);
+            y[c] = VF(load)(b + c * g->cb + p);
+        }
 #pragma GCC unroll 4
         for (int r = 0; r < mr; r++) {
             __builtin_prefetch(a + (r + mr) * g->ra + p);

@@ -8,12 +8,11 @@ cdef extern from "fusednet.h" nogil:
         FN_KERNEL_COUNT
         FN_MAX_PARTS
 
+    enum:
+        FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_WRITE, FN_PROBE_UPDATE
+
     ctypedef struct fn_probe:
-        double (*fma)(int64_t repeat) noexcept nogil                              # multiply-adds in registers
         int64_t fma_flop                                                    # operations of one repeat
-        double (*read)(const void *x, int64_t n, int64_t repeat) noexcept nogil
-        double (*write)(void *y, int64_t n, int64_t repeat) noexcept nogil
-        double (*update)(void *y, int64_t n, int64_t repeat) noexcept nogil
 
     ctypedef struct fn_math:
         void (*exp)(void *y, const void *x, int64_t n) noexcept nogil
@@ -39,3 +38,6 @@ cdef extern from "fusednet.h" nogil:
 
     fn_team *fn_team_new(int threads)
     void fn_team_free(fn_team *team)
+
+    void fn_probe_run(const fn_table *table, int is_double, int what, void *array, int64_t n, int64_t repeat,
+                      fn_team *team, int parts)

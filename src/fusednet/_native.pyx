@@ -17,8 +17,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fusednet._fusednet cimport (
-    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, fn_call, fn_isa_count, fn_isa_name, fn_isa_supported, fn_isa_table,
-    fn_kernel_cost, fn_math, fn_parts, fn_table, fn_team, fn_team_free, fn_team_new,
+    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, fn_call, fn_isa_count,
+    fn_isa_name, fn_isa_supported, fn_isa_table,
+    fn_kernel_cost, fn_math, fn_parts, fn_probe_run, fn_table, fn_team, fn_team_free, fn_team_new,
 )
 
 import os
@@ -310,32 +311,31 @@ def build():
 
 # ---- measured on their own: ceilings of the machine, and the library's exp and tanh -----------------------------------
 
+PROBES = {"fma": FN_PROBE_FMA, "read": FN_PROBE_READ, "write": FN_PROBE_WRITE, "update": FN_PROBE_UPDATE}
+
+
 def probe(int isa, bint is_double, str what, array, int64_t repeat):
-    """Run one probe (kernels.h, fn_probe); the caller takes the time. The operations of it for "fma", else bytes."""
+    """Run a probe (csrc/include/fusednet.h) on all threads; the caller takes the time. Its operations ("fma") or bytes."""
     cdef Py_buffer b
     cdef const fn_table *table = fn_isa_table(isa)
-    cdef int t = is_double
-    cdef int64_t n
-    if what == "fma":
+    cdef int number, parts = team_threads, t = is_double
+    cdef fn_team *used
+    if what not in PROBES:
+        raise ValueError(f"probe is {what!r}; known: {', '.join(PROBES)}")
+    number = PROBES[what]
+    if parts > 1 and team == NULL:
+        make_team()
+    used = team
+    if number == FN_PROBE_FMA:
         with nogil:
-            table.probe[t].fma(repeat)
-        return table.probe[t].fma_flop * repeat
-    if what not in ("read", "write", "update"):
-        raise ValueError(f"probe is {what!r}; known: fma, read, write, update")
+            fn_probe_run(table, t, number, NULL, 0, repeat, used, parts)
+        return table.probe[t].fma_flop * repeat * parts
     PyObject_GetBuffer(array, &b, PyBUF_STRIDES | PyBUF_WRITABLE)
     try:
-        n = b.len // b.itemsize
-        if <size_t>b.buf % 64 or n % 1024 or b.itemsize != (8 if is_double else 4):
-            raise ValueError("a probe's array is aligned to 64 bytes, of the probe's dtype, and a multiple of 1024 long")
-        if what == "read":
-            with nogil:
-                table.probe[t].read(b.buf, n, repeat)
-        elif what == "write":
-            with nogil:
-                table.probe[t].write(b.buf, n, repeat)
-        else:
-            with nogil:
-                table.probe[t].update(b.buf, n, repeat)
+        if <size_t>b.buf % 64 or b.itemsize != (8 if is_double else 4) or b.len // b.itemsize % (1024 * parts):
+            raise ValueError(f"a probe's array is of its dtype, on a 64-byte boundary, and a multiple of {1024 * parts} long")
+        with nogil:
+            fn_probe_run(table, t, number, b.buf, b.len // b.itemsize, repeat, used, parts)
         return b.len * repeat
     finally:
         PyBuffer_Release(&b)

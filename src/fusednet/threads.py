@@ -1,6 +1,7 @@
 """How many threads the kernels may use.
 
-Reads ``FUSEDNET_THREADS`` once and nothing else; fusednet.backends gives `follow` the setter of the table it has chosen.
+Reads ``FUSEDNET_THREADS`` once and nothing else; fusednet.backends gives `follow` the setter of the table that it has
+chosen.
 
 a) The number is the process's, not a table's: it stays when another backend is selected.
 b) Results do not depend on it, only the time they take: a kernel divides its outputs, never a sum.

@@ -37,7 +37,8 @@ def chosen_isa() -> str:
     if not forced:
         return supported[0]
     if forced not in there:
-        raise ValueError(f"FUSEDNET_ISA is {forced!r}; built: {', '.join(there)}; this machine has: {', '.join(supported)}")
+        built, here = ", ".join(there), ", ".join(supported)
+        raise ValueError(f"FUSEDNET_ISA is {forced!r}; built: {built}; this machine has: {here}")
     if not there[forced]:
         raise ValueError(f"FUSEDNET_ISA is {forced!r}, which this machine lacks; it has: {', '.join(supported)}")
     return forced
@@ -63,7 +64,24 @@ def table(isa: str | None = None) -> Table:
 
 
 def probe(what: str, dtype, array, repeat: int, isa: str | None = None) -> int:
-    """Run a ceiling probe of an instruction set; the operations done for "fma", the bytes of `array` passed otherwise."""
+    """Run a ceiling probe on as many threads as kernels may use (`fusednet.set_num_threads`).
+
+    Parameters
+    ----------
+    what : {"fma", "read", "write", "update"}
+    dtype : {"float32", "float64"}
+    array : ndarray or None
+        What is read or written, the threads sharing it: on a 64-byte boundary, 1024 elements or a multiple a thread.
+    repeat : int
+        How many times.
+    isa : str, optional
+        By default `chosen_isa`.
+
+    Returns
+    -------
+    int
+        The operations done for "fma", else the bytes that were passed; the time is the caller's to take.
+    """
     number = list(isas()).index(isa or chosen_isa())
     return _native.probe(number, str(dtype) == "float64", what, array, repeat)
 
