@@ -23,6 +23,7 @@ from fusednet.backends import native
 
 KB, MB = 1024, 1024 * 1024
 WHATS = ("read", "write", "update")
+LEVELS = ("L1", "L2", "L3", "memory")
 LEAST_SECONDS = 0.001
 """How long a probe runs at least."""
 
@@ -139,18 +140,21 @@ class Ceilings:
 
 def table(threads: list[int], isa: str | None = None, rounds: int = 7) -> list[list[str]]:
     """The measured ceilings as rows of text, the first row the head."""
-    rows = [["", *(f"{n} thread{'s' if n > 1 else ''}" for n in threads)]]
-    measured = [Ceilings(n, isa) for n in threads]
-    for dtype in ("float32", "float64"):
-        rates = [f"{c.best('fma', dtype, rounds=rounds) / 1e9:.1f} GFLOP/s" for c in measured]
-        rows.append([f"multiply-adds, {dtype}", *rates])
-    for level in ("L1", "L2", "L3", "memory"):
-        for what in WHATS:
-            total = level_bytes(level)
-            each = total / MB if total >= MB else total / KB
-            size = f"{each:g} {'MB' if total >= MB else 'KB'} a thread"
-            rates = [f"{c.best(what, 'float32', total * c.threads, rounds) / 1e9:.1f} GB/s" for c in measured]
-            rows.append([f"{what}, {level} ({size})", *rates])
+    rows = [[""]]
+    rows += [[f"multiply-adds, {dtype}"] for dtype in ("float32", "float64")]
+    for level in LEVELS:
+        total = level_bytes(level)
+        size = f"{total / MB:g} MB" if total >= MB else f"{total / KB:g} KB"
+        rows += [[f"{what}, {level} ({size} a thread)"] for what in WHATS]
+    for n in threads:  # one team after the other: a new one first has to be spread over the processors
+        ceilings = Ceilings(n, isa)
+        ceilings.best("fma", "float32", rounds=100)
+        rates = [f"{ceilings.best('fma', dtype, rounds=rounds) / 1e9:.1f} GFLOP/s" for dtype in ("float32", "float64")]
+        for level in LEVELS:
+            bytes_ = level_bytes(level) * n
+            rates += [f"{ceilings.best(what, 'float32', bytes_, rounds) / 1e9:.1f} GB/s" for what in WHATS]
+        for row, cell in zip(rows, [f"{n} thread{'s' if n > 1 else ''}", *rates], strict=True):
+            row.append(cell)
     return rows
 
 

@@ -2,15 +2,15 @@
  *
  * a) Sums go down columns and are never divided: parts of the statistics and of the reduction are columns, parts of
  *    the two elementwise passes are rows. A column is summed in one order, whatever the part or the strip it is in.
- * b) A strip is as many columns as keep their sums in the first-level cache. Sums of FN_BN_BLOCK rows are taken in
- *    FN_T, those of blocks in double. Four rows (two where three matrices are read) are added at a time, so that sums
- *    are loaded and stored less often, and they lie a quarter of the block apart: each is then one of a few long runs
- *    of memory, which hardware prefetch follows. Neighbouring rows took twice as long from the second-level cache
- *    (2026-11, Zen 5).
- * c) The variance needs one pass: a block is shifted by k, the mean of the rows before it (the first by that of its
- *    first rows), and gives sum(x - k) and sum((x - k)^2); mean and squares about it are joined by the formula of Chan,
- *    Golub & LeVeque 1983. What cancels in a block is rows * (mean of the block - k)^2, and half of that is in the
- *    result: no loss of digits, however far the mean is from 0 and however it drifts.
+ * b) A strip is as many columns as keep their sums in the first-level cache. Six rows (four of two matrices, two of
+ *    three) are added at a time, so that sums are loaded and stored less often, and they lie FN_BN_RUN rows apart: each
+ *    is then one of a few long runs of memory, which hardware prefetch follows. Neighbouring rows took twice as long
+ *    from the second-level cache (2026-11, Zen 5). Sums of such a block of rows are taken in FN_T, those of blocks in
+ *    double.
+ * c) The variance needs one pass: a block is shifted by k, the mean of the rows before it (the first, a short one, by
+ *    that of its first rows), and gives sum(x - k) and sum((x - k)^2); mean and squares about it are joined by the
+ *    formula of Chan, Golub & LeVeque 1983. What cancels in a block is rows * (mean of the block - k)^2, and at least a
+ *    sixteenth of that is in the result: hardly a digit is lost, however far the mean is from 0 and however it drifts.
  * d) Of a narrow matrix `fold` rows are taken for one wide row: every fold-th row is summed apart, as if it had columns
  *    of its own, and the sums are joined at the end. The arithmetic follows from the shape; a part that has not all
  *    columns, or finds gaps between rows, copies them together first.
@@ -19,9 +19,10 @@
 #undef FN_BN_STRIP
 #define FN_BN_STRIP ((int64_t)(4096 / sizeof(FN_T)))
 
-#ifndef FN_BN_BLOCK
-#define FN_BN_BLOCK 252 /* (wide) rows; a quarter of it is odd, which spreads runs over the sets of the cache */
-#define FN_BN_SIDE 4    /* rows added at a time, at most */
+#ifndef FN_BN_RUN
+#define FN_BN_RUN 127 /* (wide) rows; odd, which spreads the runs over the sets of the cache */
+#define FN_BN_SIDE 6  /* rows added at a time, at most */
+#define FN_BN_HEAD 8  /* rows that give the first shift, and a sixteenth of the first block */
 
 /* What is summed; the constant that selects the code of a loop. */
 enum fn_bn_sums { FN_BN_SQUARES, FN_BN_GRADIENT, FN_BN_GRADIENT_SLOPE };
@@ -37,7 +38,7 @@ typedef struct {
     FN_T rows_s[(FN_BN_SIDE + 1) * FN_BN_STRIP];
 } FN_NAME(fn_bn_scratch);
 
-/* Some rows side by side: x, and dy and s where the sums are of them. */
+/* Some rows: x, and dy and s where the sums are of them. */
 typedef struct {
     const FN_T *x, *dy, *s;
     int64_t ldx, lddy, lds;
@@ -70,7 +71,7 @@ FN_INLINE void FN_NAME(fn_bn_add_at)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn
 {
     const V shift = VF(load)(t->shift + c), zero = VF(set1)(0);
     V sum[2] = {VF(load)(t->sum + c), zero}, product[2] = {VF(load)(t->product + c), zero};
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int r = 0; r < side; r++) {
         const V minus = VF(sub)(shift, FN_NAME(fn_load)(rows->x + r * rows->ldx + c, count));
         if (what == FN_BN_SQUARES) {
@@ -118,12 +119,12 @@ typedef struct {
 
 static void FN_NAME(fn_bn_fold)(FN_NAME(fn_bn_sum_job) *job, int64_t n)
 {
-    /* whole lines of some 256 elements, from up to four lines of columns; at least eight wide rows */
+    /* whole lines of some 256 elements, from up to four lines of columns; enough wide rows for the first shift */
     int64_t fold = 1;
     if (n <= 4 * FN_LINE) {
         fold = 256 / (FN_LINE * n);
         fold = FN_LINE * (fold > 1 ? fold : 1);
-        if (job->m < 8 * fold) fold = 1;
+        if (job->m < FN_BN_HEAD * fold) fold = 1;
     }
     job->fold = fold;
     job->wide = fold * job->cols;
@@ -199,12 +200,14 @@ static void FN_NAME(fn_bn_join)(FN_NAME(fn_bn_scratch) *t, int64_t before, int64
 /* total and total_product of every wide column: mean and squares about it, or the sums of dz and dz (x - shift). */
 FN_INLINE void FN_NAME(fn_bn_sum)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job, enum fn_bn_sums what)
 {
-    const int side = what == FN_BN_GRADIENT_SLOPE ? FN_BN_SIDE / 2 : FN_BN_SIDE;
+    const int side = what == FN_BN_SQUARES ? FN_BN_SIDE : what == FN_BN_GRADIENT ? 4 : 2;
     memset(t->total, 0, (size_t)job->wide * sizeof(double));
     memset(t->total_product, 0, (size_t)job->wide * sizeof(double));
-    for (int64_t i = 0; i < job->whole; i += FN_BN_BLOCK) {
-        const int last = job->whole - i <= FN_BN_BLOCK;
-        const int64_t rows = last ? job->whole - i : FN_BN_BLOCK, rest = last ? job->rest : 0, step = rows / side;
+    for (int64_t i = 0, rows; i < job->whole; i += rows) {
+        const int64_t block = what == FN_BN_SQUARES && i == 0 ? 16 * FN_BN_HEAD : side * FN_BN_RUN;
+        const int last = job->whole - i <= block;
+        rows = last ? job->whole - i : block;
+        const int64_t rest = last ? job->rest : 0, step = rows / side;
         memset(t->sum, 0, (size_t)job->wide * sizeof(FN_T));
         memset(t->product, 0, (size_t)job->wide * sizeof(FN_T));
         for (int64_t r = 0; r < step; r++) FN_NAME(fn_bn_add_rows)(t, job, what, side, i + r, step, job->wide);
@@ -222,10 +225,10 @@ FN_INLINE void FN_NAME(fn_bn_sum)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn
     }
 }
 
-/* shift = mean of the first wide rows, at most 8; exactly their value where they are equal. */
+/* shift = mean of the first wide rows, at most FN_BN_HEAD; exactly their value where they are equal. */
 static void FN_NAME(fn_bn_first_shift)(FN_NAME(fn_bn_scratch) *t, const FN_NAME(fn_bn_sum_job) *job)
 {
-    const int64_t rows = job->whole < 8 ? job->whole : 8, ld = job->fold * job->from.ldx;
+    const int64_t rows = job->whole < FN_BN_HEAD ? job->whole : FN_BN_HEAD, ld = job->fold * job->from.ldx;
     const V share = VF(set1)(FN_C(1.0 / (double)rows));
     for (int64_t q = 0; q < job->fold; q++) {
         for (int64_t c = 0; c < job->cols; c += LANES) {

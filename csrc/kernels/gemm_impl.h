@@ -21,6 +21,7 @@
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
 #define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows of B that are read once */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
+#define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
 
 /* n items over `tiles` tiles as evenly as can be: the first item of tile i. */
@@ -309,11 +310,18 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
 }
 
 /* The part's rectangle of an m by n result: parts form a grid, chosen so that the largest rectangle is smallest and,
- * among those, the copies of A and B that the parts read are fewest. */
+ * among those, the copies of A and B that the parts read are fewest. Whatever the form of the product, this is what the
+ * part writes: affine_impl.h applies activations to it. */
 static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int64_t *i0, int64_t *i1, int64_t *j0,
                                   int64_t *j1)
 {
     const int64_t nr = FN_NV(FN_MR) * LANES, count = part->count;
+    if (n <= FN_NARROW) {
+        fn_split(m, FN_NARROW_ROWS, part->index, count, i0, i1);
+        *j0 = 0;
+        *j1 = n;
+        return;
+    }
     int64_t best_down = 1, best_area = INT64_MAX, best_edge = INT64_MAX;
     for (int64_t down = 1; down <= count; down++) {
         if (count % down) continue;
@@ -401,8 +409,8 @@ static void FN_NAME(fn_dots)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i
 static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part)
 {
     FN_NAME(fn_product) h = *g;
-    int64_t i0, i1;
-    fn_split(g->m, 64, part->index, part->count, &i0, &i1);
+    int64_t i0, i1, j0, j1;
+    FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
     if (i0 >= i1) return;
     if (g->rb != 1) {
         FN_T *column = part->scratch;
@@ -420,8 +428,8 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
 {
     enum { strip = 1024 };
     FN_T *rows = part->scratch;
-    int64_t i0, i1;
-    fn_split(g->m, 64, part->index, part->count, &i0, &i1);
+    int64_t i0, i1, j0, j1;
+    FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
     for (int64_t i = i0; i < i1; i += strip) {
         const int64_t width = i1 - i < strip ? i1 - i : strip;
         const int in_place = g->n == 1 && g->ldc == 1;

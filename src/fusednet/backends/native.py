@@ -18,9 +18,16 @@ force_parts = _native.force_parts
 build_info = _native.build
 
 
+_ISAS = dict(_native.isas())  # asked once: in a virtual machine the question takes tens of microseconds
+
+
 def isas() -> dict[str, bool]:
     """Instruction sets that were built, best first, and whether this machine has them."""
-    return dict(_native.isas())
+    return dict(_ISAS)
+
+
+def _number(isa: str | None) -> int:
+    return list(_ISAS).index(isa or chosen_isa())
 
 
 def chosen_isa() -> str:
@@ -59,7 +66,7 @@ def table(isa: str | None = None) -> Table:
     if name not in _tables:
         if not isas().get(name, False):
             raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
-        _tables[name] = Table("native", _native.kernels(list(isas()).index(name), KERNELS), name, _native.set_threads)
+        _tables[name] = Table("native", _native.kernels(_number(name), KERNELS), name, _native.set_threads)
     return _tables[name]
 
 
@@ -82,13 +89,12 @@ def probe(what: str, dtype, array, repeat: int, isa: str | None = None) -> int:
     int
         The operations done for "fma", else the bytes that were passed; the time is the caller's to take.
     """
-    number = list(isas()).index(isa or chosen_isa())
-    return _native.probe(number, str(dtype) == "float64", what, array, repeat)
+    return _native.probe(_number(isa), str(dtype) == "float64", what, array, repeat)
 
 
 def math(name: str, y, x, isa: str | None = None) -> None:
     """``y = exp(x)`` or ``tanh(x)`` by the library's own vector function."""
-    _native.math(list(isas()).index(isa or chosen_isa()), name, y, x)
+    _native.math(_number(isa), name, y, x)
 
 
 ULP_BOUNDS = _native.ulp_bounds(0)
