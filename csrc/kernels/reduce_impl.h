@@ -5,40 +5,41 @@
  * b) The prediction is the first largest element of a row; the first NaN counts as the largest, as in NumPy. Whether it
  *    is at the label needs no search: all before are less than it, all after at most equal. */
 
-#ifndef FN_REDUCE_WIDEN
-#define FN_REDUCE_WIDEN
+#ifndef FN_SUM_SIDE
+/* Vectors of double added side by side: at least 32 sums, and enough to hide the latency of one. */
+#define FN_SUM_SIDE (FN_LANES_f64 >= 4 ? 8 : 32 / FN_LANES_f64)
 
-/* Adds x, or its squares, to sums in double. */
-FN_INLINE void fn_add_f32(v_f64 sum[2], v_f32 x, int square)
-{
-    const v_f64 low = v_low_f64(x), high = v_high_f64(x);
-    sum[0] = square ? v_fma_f64(low, low, sum[0]) : v_add_f64(sum[0], low);
-    sum[1] = square ? v_fma_f64(high, high, sum[1]) : v_add_f64(sum[1], high);
-}
-FN_INLINE void fn_add_f64(v_f64 sum[2], v_f64 x, int square)
-{
-    sum[0] = square ? v_fma_f64(x, x, sum[0]) : v_add_f64(sum[0], x);
-}
-
-/* Vectors added side by side: at least 16 sums, and enough to hide the latency of one. */
-#define FN_SUM_SIDE (FN_LANES_f64 >= 4 ? 4 : 16 / FN_LANES_f64)
+static inline v_f64 fn_load_double_f32(const float *p) { return v_widen_f64(p); }
+static inline v_f64 fn_load_double_f64(const double *p) { return v_load_f64(p); }
 #endif
+
+/* Adds FN_SUM_SIDE vectors, or their squares. A multiply-add by 1 leaves the adders to the conversions. */
+FN_INLINE void FN_NAME(fn_add_side)(v_f64 *sum, const FN_T *x, int square)
+{
+    const v_f64 one = v_set1_f64(1);
+#pragma GCC unroll 32
+    for (int k = 0; k < FN_SUM_SIDE; k++) {
+        const v_f64 v = FN_NAME(fn_load_double)(x + k * FN_LANES_f64);
+        sum[k] = v_fma_f64(v, square ? v : one, sum[k]);
+    }
+}
 
 /* The sum of n elements or of their squares (a constant). */
 FN_INLINE double FN_NAME(fn_sum_of)(const FN_T *x, int64_t n, int square)
 {
-    v_f64 sum[FN_SUM_SIDE][2];
-    for (int k = 0; k < FN_SUM_SIDE; k++) sum[k][0] = sum[k][1] = v_set1_f64(0);
+    enum { SIDE = FN_SUM_SIDE * FN_LANES_f64 };
+    v_f64 sum[FN_SUM_SIDE];
+    for (int k = 0; k < FN_SUM_SIDE; k++) sum[k] = v_set1_f64(0);
     int64_t i = 0;
-    for (; i + FN_SUM_SIDE * LANES <= n; i += FN_SUM_SIDE * LANES)
-#pragma GCC unroll 16
-        for (int k = 0; k < FN_SUM_SIDE; k++) FN_NAME(fn_add)(sum[k], VF(load)(x + i + k * LANES), square);
-    for (int k = 0; i < n; i += LANES, k++)
-        FN_NAME(fn_add)(sum[k], VF(load_part)(x + i, n - i < LANES ? n - i : LANES), square);
-    for (int k = 0; k < FN_SUM_SIDE; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k][1]);
+    for (; i + SIDE <= n; i += SIDE) FN_NAME(fn_add_side)(sum, x + i, square);
+    if (i < n) {
+        FN_T rest[SIDE] = {0};
+        memcpy(rest, x + i, (size_t)(n - i) * sizeof(FN_T));
+        FN_NAME(fn_add_side)(sum, rest, square);
+    }
     for (int half = FN_SUM_SIDE / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) sum[k][0] = v_add_f64(sum[k][0], sum[k + half][0]);
-    return v_sum_f64(sum[0][0]);
+        for (int k = 0; k < half; k++) sum[k] = v_add_f64(sum[k], sum[k + half]);
+    return v_sum_f64(sum[0]);
 }
 
 FN_DEFINE(square_sums)

@@ -57,6 +57,7 @@ static inline v_f32 v_add_f32(v_f32 a, v_f32 b) { return _mm256_add_ps(a, b); }
 static inline v_f32 v_sub_f32(v_f32 a, v_f32 b) { return _mm256_sub_ps(a, b); }
 static inline v_f32 v_mul_f32(v_f32 a, v_f32 b) { return _mm256_mul_ps(a, b); }
 static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
+static inline v_f32 v_quotient_f32(v_f32 a, v_f32 b) { return _mm256_div_ps(a, b); }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return _mm256_sqrt_ps(a); }
@@ -138,6 +139,7 @@ static inline v_f64 v_add_f64(v_f64 a, v_f64 b) { return _mm256_add_pd(a, b); }
 static inline v_f64 v_sub_f64(v_f64 a, v_f64 b) { return _mm256_sub_pd(a, b); }
 static inline v_f64 v_mul_f64(v_f64 a, v_f64 b) { return _mm256_mul_pd(a, b); }
 static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return _mm256_div_pd(a, b); }
+static inline v_f64 v_quotient_f64(v_f64 a, v_f64 b) { return _mm256_div_pd(a, b); }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fmadd_pd(a, b, c); }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm256_fnmadd_pd(a, b, c); }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return _mm256_sqrt_pd(a); }
@@ -193,6 +195,7 @@ static inline double v_largest_f64(v_f64 a)
 /* ---- float to double, and the 32-bit words of the random generator ---- */
 static inline v_f64 v_low_f64(v_f32 a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 static inline v_f64 v_high_f64(v_f32 a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+static inline v_f64 v_widen_f64(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 
 typedef __m256i v_u32;
 static inline v_u32 v_load_u32(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }

@@ -38,6 +38,12 @@ static inline v_f32 v_add_f32(v_f32 a, v_f32 b) { return _mm512_add_ps(a, b); }
 static inline v_f32 v_sub_f32(v_f32 a, v_f32 b) { return _mm512_sub_ps(a, b); }
 static inline v_f32 v_mul_f32(v_f32 a, v_f32 b) { return _mm512_mul_ps(a, b); }
 static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
+static inline v_f32 v_quotient_f32(v_f32 a, v_f32 b)
+{
+    b = _mm512_min_ps(_mm512_set1_ps(0x1p126f), b); /* beyond, the reciprocal is subnormal */
+    const __m512 y = _mm512_rcp14_ps(b), q = _mm512_mul_ps(a, y);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(b, q, a), y, q);
+}
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return _mm512_sqrt_ps(a); }
@@ -94,6 +100,14 @@ static inline v_f64 v_add_f64(v_f64 a, v_f64 b) { return _mm512_add_pd(a, b); }
 static inline v_f64 v_sub_f64(v_f64 a, v_f64 b) { return _mm512_sub_pd(a, b); }
 static inline v_f64 v_mul_f64(v_f64 a, v_f64 b) { return _mm512_mul_pd(a, b); }
 static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return _mm512_div_pd(a, b); }
+static inline v_f64 v_quotient_f64(v_f64 a, v_f64 b)
+{
+    b = _mm512_min_pd(_mm512_set1_pd(0x1p1022), b);
+    __m512d y = _mm512_rcp14_pd(b);
+    y = _mm512_fmadd_pd(_mm512_fnmadd_pd(b, y, _mm512_set1_pd(1)), y, y);
+    const __m512d q = _mm512_mul_pd(a, y);
+    return _mm512_fmadd_pd(_mm512_fnmadd_pd(b, q, a), y, q);
+}
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return _mm512_sqrt_pd(a); }
@@ -130,6 +144,7 @@ static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
 /* ---- float to double, and the 32-bit words of the random generator ---- */
 static inline v_f64 v_low_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 static inline v_f64 v_high_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+static inline v_f64 v_widen_f64(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 
 typedef __m512i v_u32;
 static inline v_u32 v_load_u32(const uint32_t *p) { return _mm512_loadu_si512(p); }

@@ -59,6 +59,7 @@ static inline v_f32 v_add_f32(v_f32 a, v_f32 b) { return vaddq_f32(a, b); }
 static inline v_f32 v_sub_f32(v_f32 a, v_f32 b) { return vsubq_f32(a, b); }
 static inline v_f32 v_mul_f32(v_f32 a, v_f32 b) { return vmulq_f32(a, b); }
 static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return vdivq_f32(a, b); }
+static inline v_f32 v_quotient_f32(v_f32 a, v_f32 b) { return vdivq_f32(a, b); }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(c, a, b); }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return vfmsq_f32(c, a, b); }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return vsqrtq_f32(a); }
@@ -128,6 +129,7 @@ static inline v_f64 v_add_f64(v_f64 a, v_f64 b) { return vaddq_f64(a, b); }
 static inline v_f64 v_sub_f64(v_f64 a, v_f64 b) { return vsubq_f64(a, b); }
 static inline v_f64 v_mul_f64(v_f64 a, v_f64 b) { return vmulq_f64(a, b); }
 static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return vdivq_f64(a, b); }
+static inline v_f64 v_quotient_f64(v_f64 a, v_f64 b) { return vdivq_f64(a, b); }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return vfmsq_f64(c, a, b); }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return vsqrtq_f64(a); }
@@ -171,6 +173,7 @@ static inline double v_largest_f64(v_f64 a) { return vmaxvq_f64(a); }
 /* ---- float to double, and the 32-bit words of the random generator ---- */
 static inline v_f64 v_low_f64(v_f32 a) { return vcvt_f64_f32(vget_low_f32(a)); }
 static inline v_f64 v_high_f64(v_f32 a) { return vcvt_high_f64_f32(a); }
+static inline v_f64 v_widen_f64(const float *p) { return vcvt_f64_f32(vld1_f32(p)); }
 
 typedef uint32x4_t v_u32;
 static inline v_u32 v_load_u32(const uint32_t *p) { return vld1q_u32(p); }

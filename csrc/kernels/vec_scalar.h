@@ -11,6 +11,8 @@
  *   set1 add sub mul div sqrt abs   as named                       copysign(a, s)  |a| with the sign of s
  *   iota()                          0, 1, 2, ... by lane
  *   fma(a,b,c) a b + c   fnma(a,b,c) c - a b                       rounded once where the processor has it (not scalar)
+ *   quotient(a,b)                   a / b, if that is quicker within 0.6 units in the last place for normal b > 0 and a
+ *                                   normal result; infinity as b counts as 2^(emax - 1) at least
  *   min(a,b) max(a,b)               b where either is NaN          round  to nearest, ties to even
  *   exp2i(n)                        2^n for integral n, -emax <= n <= emax (127, 1023); 2^-emax: 0 or itself
  *   ldexp(a,n)                      a 2^n for integral n, |n| <= 2 emax, 0.5 <= |a| < 2; rounded once
@@ -19,6 +21,7 @@
  *   sum, largest                    across lanes, in an order fixed by the instruction set; largest: no NaN
  *   low_f64, high_f64               lower and upper half of a float vector as double vectors (lanes_f32 = 2 lanes_f64;
  *                                   with one lane, low is the lane and high is 0)
+ *   widen (p)                       the FN_LANES_f64 floats from p on as a double vector
  *   v_u32                           FN_LANES_f32 words: load store set1 add xor, below (unsigned);
  *                                   mul(a, c, *high), the low words of a times the scalar c
  *   v_fence()                       streamed stores are visible to other threads after it
@@ -54,6 +57,7 @@ static inline v_f32 v_add_f32(v_f32 a, v_f32 b) { return a + b; }
 static inline v_f32 v_sub_f32(v_f32 a, v_f32 b) { return a - b; }
 static inline v_f32 v_mul_f32(v_f32 a, v_f32 b) { return a * b; }
 static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return a / b; }
+static inline v_f32 v_quotient_f32(v_f32 a, v_f32 b) { return a / b; }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return a * b + c; }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return c - a * b; }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return sqrtf(a); }
@@ -121,6 +125,7 @@ static inline v_f64 v_add_f64(v_f64 a, v_f64 b) { return a + b; }
 static inline v_f64 v_sub_f64(v_f64 a, v_f64 b) { return a - b; }
 static inline v_f64 v_mul_f64(v_f64 a, v_f64 b) { return a * b; }
 static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return a / b; }
+static inline v_f64 v_quotient_f64(v_f64 a, v_f64 b) { return a / b; }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return a * b + c; }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return c - a * b; }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return sqrt(a); }
@@ -174,6 +179,7 @@ static inline v_f64 v_high_f64(v_f32 a)
     (void)a;
     return 0.0;
 }
+static inline v_f64 v_widen_f64(const float *p) { return (double)*p; }
 
 typedef uint32_t v_u32;
 static inline v_u32 v_load_u32(const uint32_t *p) { return *p; }
