@@ -41,7 +41,8 @@ LEGEND = """\
 - **wanted**: the least share, or ratio, that the kernel is held to. *arithmetic*: exp, log and the like on data in a
   cache are bound by their arithmetic, for which there is no ceiling; the share of the bytes' floor is told, not judged.
   In memory, where such a kernel's own speed in the cache is the larger floor, the share is of that, and judged.
-- L2: the arrays fill half of each core's second-level cache. memory: the largest array has 64 MB or more.
+- L2: the arrays fill half of each core's second-level cache; told, not judged, with more than one thread, because such
+  a call takes no longer than a team takes to meet. memory: the largest array has 64 MB or more.
 """
 
 

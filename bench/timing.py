@@ -25,6 +25,9 @@ from fusednet.backends.table import Table
 STREAM_BYTES = 16 * MB
 """FN_STREAM_BYTES of csrc/kernels/kernels.h: what is larger is written past the caches, by kernels and by probes."""
 
+BLAS_SPINS = 0.03
+"""Seconds for which OpenBLAS's threads wait for more work without leaving their core (its default, 2^26 cycles)."""
+
 
 def use_threads(threads: int):
     """Give the kernels that many threads, and NumPy's BLAS too until the returned context is left."""
@@ -122,7 +125,12 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """PASS, MISS, "arithmetic" (bound by what has no ceiling but itself), or "" where nothing is wanted."""
+        """PASS, MISS, "arithmetic" (bound by what has no ceiling but itself), or "" where nothing is wanted.
+
+        In L2 a call takes a few microseconds, about what a team takes to meet: there nothing is wanted of more threads.
+        """
+        if self.threads > 1 and self.job.level == "L2":
+            return ""
         if self.job.ratio is not None and round(self.ratio, 2) < self.job.ratio:
             return "MISS"
         if self.job.share is not None and round(self.share, 2) < self.job.share:
@@ -130,6 +138,13 @@ class Result:
         if self.bound == "arithmetic":
             return "arithmetic"
         return "PASS" if self.job.ratio is not None or self.job.share is not None else ""
+
+
+def _settle(kernel: Callable, arguments: tuple) -> None:
+    """Call the kernel until the BLAS's threads, which go on spinning after a product, have left the cores to it."""
+    end = time.perf_counter() + BLAS_SPINS
+    while time.perf_counter() < end:
+        kernel(*arguments)
 
 
 def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, effort: Effort) -> Result:
@@ -168,6 +183,8 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
             numbers[function] = enough(function, arguments, effort.seconds)
         for attempt in range(1 + effort.again):
             for i in range(effort.rounds):
+                if threads > 1:
+                    _settle(kernel, arguments)
                 for what in probes:
                     rate = ceilings.rate(what, job.dtype, total)
                     result.rates[what] = max(rate, result.rates.get(what, 0.0))

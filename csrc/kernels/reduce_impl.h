@@ -84,10 +84,13 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
         while (z[at] == z[at]) at++;
         return at;
     }
-    const FN_T largest = VF(largest)(best);
-    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
-    while (z[at] < largest) at++;
-    return at;
+    best = VF(set1)(VF(largest)(best));
+    while (VF(all)(VF(gt)(best, FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
+    /* the most lanes from a largest element to the end of its vector: found without a branch on where it is */
+    static const FN_T countdown[16] = {16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1};
+    const V lanes = VF(load)(countdown + 16 - LANES), zero = VF(set1)(0);
+    const V left = VF(select)(VF(ge)(FN_NAME(fn_row_at)(z, at, n), best), lanes, zero);
+    return at + LANES - (int64_t)VF(largest)(left);
 }
 
 /* Whether all of z[0 ... n - 1] are less than v, or at most v; v > -infinity. */
@@ -115,7 +118,8 @@ FN_DEFINE(correct_labels)
     fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         const int hit = a->n > 0 && FN_NAME(fn_largest_at)(a->z + i * a->ld_z, a->n, a->label[i]);
-        a->correct[i] = !hit ? 0 : a->weight ? a->weight[i] : 1;
+        const FN_T weight = a->weight ? a->weight[i] : 1;
+        a->correct[i] = hit ? weight : 0;
     }
 }
 
@@ -129,7 +133,8 @@ FN_DEFINE(correct_targets)
             const int64_t label = FN_NAME(fn_first_largest)(a->target + i * a->ld_target, a->n);
             hit = FN_NAME(fn_largest_at)(a->z + i * a->ld_z, a->n, label);
         }
-        a->correct[i] = !hit ? 0 : a->weight ? a->weight[i] : 1;
+        const FN_T weight = a->weight ? a->weight[i] : 1;
+        a->correct[i] = hit ? weight : 0;
     }
 }
 
