@@ -25,8 +25,8 @@ from fusednet.backends.table import Table
 STREAM_BYTES = 16 * MB
 """FN_STREAM_BYTES of csrc/kernels/kernels.h: what is larger is written past the caches, by kernels and by probes."""
 
-BLAS_SPINS = 0.03
-"""Seconds for which OpenBLAS's threads wait for more work without leaving their core (its default, 2^26 cycles)."""
+BLAS_SPINS = 0.1
+"""Seconds for which OpenBLAS's threads hold their core waiting for work (2^26 cycles by default), and some."""
 
 
 def use_threads(threads: int):
@@ -175,6 +175,12 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
         small_arguments = small.arguments()
         small_number = enough(kernel, small_arguments, effort.seconds)
     numbers = {}
+
+    def time_numpy(i: int, attempt: int) -> None:
+        if numpy and ((i < 2 and not attempt) or min(result.numpy) < effort.slow):
+            numpy(*arguments)
+            result.numpy.append(batch(numpy, arguments, numbers[numpy]))
+
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -182,9 +188,9 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
             function(*arguments)
             numbers[function] = enough(function, arguments, effort.seconds)
         for attempt in range(1 + effort.again):
+            if threads > 1:
+                _settle(kernel, arguments)
             for i in range(effort.rounds):
-                if threads > 1:
-                    _settle(kernel, arguments)
                 for what in probes:
                     rate = ceilings.rate(what, job.dtype, total)
                     result.rates[what] = max(rate, result.rates.get(what, 0.0))
@@ -193,9 +199,10 @@ def measure(job: Job, table: Table, ceilings: Ceilings | None, threads: int, eff
                     result.cached.append(seconds * job.elements / small.elements)
                 kernel(*arguments)  # its data are back in the caches that they fit in
                 result.kernel.append(batch(kernel, arguments, numbers[kernel]))
-                if numpy and ((i < 2 and not attempt) or min(result.numpy) < effort.slow):
-                    numpy(*arguments)
-                    result.numpy.append(batch(numpy, arguments, numbers[numpy]))
+                if threads == 1:
+                    time_numpy(i, attempt)
+            for i in range(effort.rounds if threads > 1 else 0):  # apart: its threads would hold the kernel's cores
+                time_numpy(i, attempt)
             if result.verdict != "MISS":
                 break
     finally:

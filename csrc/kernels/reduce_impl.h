@@ -84,13 +84,10 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
         while (z[at] == z[at]) at++;
         return at;
     }
-    best = VF(set1)(VF(largest)(best));
-    while (VF(all)(VF(gt)(best, FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
-    /* the most lanes from a largest element to the end of its vector: found without a branch on where it is */
-    static const FN_T countdown[16] = {16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1};
-    const V lanes = VF(load)(countdown + 16 - LANES), zero = VF(set1)(0);
-    const V left = VF(select)(VF(ge)(FN_NAME(fn_row_at)(z, at, n), best), lanes, zero);
-    return at + LANES - (int64_t)VF(largest)(left);
+    const FN_T largest = VF(largest)(best);
+    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
+    while (z[at] < largest) at++;
+    return at;
 }
 
 /* Whether all of z[0 ... n - 1] are less than v, or at most v; v > -infinity. */
