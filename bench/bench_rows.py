@@ -1,10 +1,11 @@
-"""Rows in and counts out: gather of rows by index with conversion, the check of labels, sums, correct predictions.
+"""Rows in and counts out: rows and labels by index with conversion, checks of data, sums, correct predictions.
 
-Nothing is wanted of these but to be told: a gather jumps from row to row, and the counts are of narrow rows.
+Nothing is wanted of most but to be told: a gather jumps from row to row, and the counts are of narrow rows. The check
+for numbers that are not finite reads whole data sets, at memory speed.
 """
 
 import numpy as np
-from jobs import DTYPES, Job, flat, matrix
+from jobs import DTYPES, TARGETS, Job, flat, matrix
 
 COLUMNS = 784
 
@@ -22,7 +23,11 @@ def jobs(levels: dict[str, int], threads: int):
         for level, total in levels.items():
             for source in ("uint8", "int64", dtype):
                 yield _gather(source, dtype, level, total)
-            yield flat("sum", level, total, dtype)
+            for kernel in ("sum", "accumulate", "inverse_sum"):
+                yield flat(kernel, level, total, dtype, parameters={"factor": 1.0} if kernel == "accumulate" else {})
+            m = total // COLUMNS // np.dtype(dtype).itemsize
+            sizes = {"m": m, "n": COLUMNS, "one": 1}
+            yield Job("find_nonfinite", dtype, sizes, level=level, types={"x": dtype}, share=TARGETS[level])
             for kernel in ("correct_labels", "correct_targets"):
                 yield matrix(kernel, level, total, dtype, 10, absent=frozenset({"weight"}))
             threshold = {"threshold": 0.5}
@@ -31,6 +36,8 @@ def jobs(levels: dict[str, int], threads: int):
         m = total // 4
         sizes = {"m": m, "one": 1}
         yield Job("find_outside", "float32", sizes, {"limit": 100}, level=level, types={"index": "int32"})
+        m = total // 16
+        yield Job("gather_labels", "float32", {"m": m, "r": m}, level=level, types={"y": "int64"})
 
 
 def bench_rows(job, measure):

@@ -103,6 +103,14 @@ def find_outside(first, index, limit):
     return ((index < 0) | (index >= limit)).any()
 
 
+def gather_labels(label, y, index):
+    return y[index].astype(np.int32)
+
+
+def find_nonfinite(first, x):
+    return np.isfinite(x).all()
+
+
 def softmax_fwd(y, x):
     e = np.exp(x - x.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
@@ -242,6 +250,24 @@ def adam_step(p, m, v, g, lr, beta1, beta2, epsilon, v_scale, l2, decay, scale, 
     p -= lr * m / (np.sqrt(v) + epsilon)
 
 
+# ---- around a step ---------------------------------------------------------------------------------------------------
+
+
+def penalty_gradient(g, p, l1, l2):
+    g += l2 * p
+    g += l1 * np.sign(p)
+
+
+def clip_scale(scale, norm, partial, limit, factor):
+    norm[0] = size = factor * np.sqrt(partial.sum())
+    scale[0] = factor * min(1, limit / size)
+
+
+def moving_average(average, x, momentum):
+    average *= momentum
+    average += (1 - momentum) * x
+
+
 # ---- sums and counts -------------------------------------------------------------------------------------------------
 
 
@@ -250,8 +276,25 @@ def square_sums(partial, x):
     return np.square(x[:whole], dtype=np.float64).reshape(-1, CHUNK).sum(axis=1)
 
 
+def absolute_sums(partial, x):
+    whole = len(x) // CHUNK * CHUNK
+    return np.abs(x[:whole]).reshape(-1, CHUNK).sum(axis=1, dtype=np.float64)
+
+
 def sum(total, x):
     return np.sum(x, dtype=np.float64)
+
+
+def accumulate(total, x, factor):
+    total[0] += factor * np.sum(x, dtype=np.float64)
+
+
+def accumulate_partial(total, partial, factor):
+    total[0] += factor * np.sum(partial)
+
+
+def inverse_sum(scale, x):
+    scale[0] = 1 / np.sum(x, dtype=np.float64)
 
 
 def correct_labels(correct, z, label, weight):

@@ -186,6 +186,10 @@ def _gather_rows(kernel):
         absent = _optional(i // len(TYPES), "index", "shift", "scale")
         name = f"{type_name}-{_dimensions(m, n)}-{'without-' + '-'.join(sorted(absent)) if absent else 'all'}"
         yield Case(kernel, name, {"m": m, "n": n, "r": m + 5}, absent=absent, layout=_turn(i), types={"x": type_name})
+    for i, type_name in enumerate(TYPES * 2):  # rows that C fetches ahead in blocks, and scales in strips
+        n, absent = 2100 + i, _optional(i + i // len(TYPES), "shift", "scale")
+        name = f"{type_name}-wide-{'without-' + '-'.join(sorted(absent)) if absent else 'all'}"
+        yield Case(kernel, name, {"m": 9, "n": n, "r": 12}, absent=absent, layout=_turn(i), types={"x": type_name})
     sizes = {"m": 40, "n": 19, "r": 3}
     yield Case(kernel, "repeated-rows", sizes, types={"x": "float32"})
     yield Case(kernel, "mixed", sizes, values={"x": "mixed", "scale": "mixed"}, types={"x": "float64"})
@@ -214,6 +218,43 @@ def _find_outside(kernel):
         yield case(f"{type_name}-limit-unreached", 37, 2**62, type_name, "inside")
         yield case(f"{type_name}-limit-0", 5, 0, type_name, "inside")
     yield case("big", FLAT_BIG, 1000, "int32", "limit_last", big=True)
+
+
+@_cases("gather_labels")
+def _gather_labels(kernel):
+    integer_types = TYPES[2:]
+    for i, m in enumerate(FLAT):
+        sizes = {"m": m, "r": m + i % 3 if m else 0}
+        absent = _optional(i // 4, "index")
+        yield Case(kernel, f"{m}", sizes, absent=absent, layout=_turn(i), types={"y": integer_types[i % 8]})
+    for type_name in integer_types:
+        types = {"y": type_name}
+        yield Case(kernel, f"{type_name}-all", {"m": 131, "r": 140}, types=types)
+        yield Case(kernel, f"{type_name}-in-order", {"m": 131, "r": 140}, absent=frozenset({"index"}), types=types)
+    yield Case(kernel, "repeated", {"m": 40, "r": 3}, types={"y": "int64"})
+    yield Case(kernel, "big", {"m": FLAT_BIG, "r": 1009}, types={"y": "int32"}, big=True)
+
+
+@_cases("find_nonfinite")
+def _find_nonfinite(kernel):
+    def case(name, shape, type_name, recipe=None, **others):
+        values = {"x": recipe} if recipe else {}
+        return Case(kernel, name, {**_matrix_sizes(shape), "one": 1}, {}, values, types={"x": type_name}, **others)
+
+    found = [f"{value}_{place}" for place in ("last", "middle", "first") for value in ("nan", "inf", "-inf")]
+    for i, shape in enumerate((*MATRIX, MATRIX_BIG)):
+        type_name = TYPES[i // 4 % 2]
+        yield case(_dimensions(*shape), shape, type_name, layout=_turn(i))
+        if 0 not in shape:
+            yield case(f"{found[i % 9]}-{_dimensions(*shape)}", shape, type_name, found[i % 9], layout=_turn(i))
+    for i, type_name in enumerate(TYPES):
+        yield case(type_name, (13, 33), type_name, layout=_turn(i))
+    for i, type_name in enumerate(("float32", "float64")):
+        for recipe in found:
+            yield case(f"{type_name}-{recipe}", (9, 1300), type_name, recipe, layout=("plain", "padded")[i])
+        for recipe in ("greatest", "subnormal", "signed_zero"):
+            yield case(f"{type_name}-{recipe}", (9, 1300), type_name, recipe)
+    yield case("big", MATRIX_BIG, "float32", "nan_last", layout="padded", big=True)
 
 
 def _product_cases(kernel, size_names, optional, kinds, more):
@@ -508,18 +549,80 @@ def _optimizers(kernel):
     yield case("big", FLAT_BIG, l2=0.1, decay=0.01, clip=1.0, big=True)
 
 
-@_cases("square_sums", "sum")
+@_cases("penalty_gradient")
+def _penalty_gradient(kernel):
+    def case(name, n, values=None, l1=0.3, l2=0.1, **others):
+        return Case(kernel, name, {"n": n}, {"l1": l1, "l2": l2}, values or {}, **others)
+
+    for i, n in enumerate(FLAT):
+        yield case(f"{n}", n, l1=(0.3, 0.0, 0.1)[i % 3], l2=(0.1, 0.01, 0.0)[i // 3 % 3], layout=_turn(i))
+    for recipe in ("integers", "signed_zero", "mixed", "large", "subnormal", "not_a_number"):
+        yield case(recipe, 331, {"p": recipe}, layout="offset")
+        yield case(f"{recipe}-l1-0", 331, {"p": recipe}, l1=0.0)
+    for recipe in ("zeros", "mixed", "not_a_number", "infinite"):
+        yield case(f"g-{recipe}", 331, {"g": recipe})
+    yield case("big", FLAT_BIG, big=True)
+
+
+@_cases("clip_scale")
+def _clip_scale(kernel):
+    def case(name, c, recipe="positive", limit=1.0, factor=1.0, **others):
+        parameters = {"limit": limit, "factor": factor}
+        return Case(kernel, name, {"c": c, "one": 1}, parameters, {"partial": recipe}, **others)
+
+    for i, c in enumerate(FLAT):
+        yield case(f"{c}", c, limit=(1.0, 5.0, np.inf)[i % 3], factor=(1.0, 0.5)[i // 3 % 2], layout=_turn(i))
+    for limit in (1.0, np.inf):
+        for recipe in ("tiny", "zeros", "nan_middle", "inf_middle"):
+            yield case(f"{recipe}-{limit}", 37, recipe, limit, factor=0.5)
+    yield case("limit-0", 37, limit=0.0)
+    yield case("limit-0-zeros", 37, "zeros", limit=0.0)
+    yield case("below", 37, limit=100.0, factor=0.25)
+    yield case("below-by-the-factor", 37, limit=1.0, factor=1 / 128)
+    yield case("big", FLAT_BIG, big=True)
+
+
+@_cases("moving_average")
+def _moving_average(kernel):
+    for i, n in enumerate(FLAT):
+        yield Case(kernel, f"{n}", {"n": n}, {"momentum": (0.9, 0.99, 0.0, 1.0)[i % 4]}, layout=_turn(i))
+    for momentum in (0.9, 0.999, 0.9999):
+        yield Case(kernel, f"from-0-{momentum}", {"n": 131}, {"momentum": momentum}, {"average": "zeros"})
+    for recipe in ("mixed", "subnormal", "not_a_number"):
+        yield Case(kernel, recipe, {"n": 331}, {"momentum": 0.99}, {"x": recipe}, layout="offset")
+    yield Case(kernel, "big", {"n": FLAT_BIG}, {"momentum": 0.9}, big=True)
+
+
+@_cases("square_sums", "absolute_sums", "sum", "accumulate", "inverse_sum")
 def _sums(kernel):
     def case(name, n, recipe="normal", **others):
-        sizes = {"n": n, "one": 1} if kernel == "sum" else {"n": n, "chunks": -(-n // CHUNK)}
-        return Case(kernel, name, sizes, values={"x": recipe}, **others)
+        sizes = {"n": n, "chunks": -(-n // CHUNK)} if kernel.endswith("_sums") else {"n": n, "one": 1}
+        parameters = {"factor": 1.7} if kernel == "accumulate" else {}
+        return Case(kernel, name, sizes, parameters, {"x": recipe}, **others)
 
+    inverse = kernel == "inverse_sum"  # of a sum that cancels nothing could be said
+    usual = "some_zero" if inverse else "normal"
     for i, n in enumerate((*FLAT, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 17)):
-        yield case(f"{n}", n, layout=_turn(i))
-    for recipe in ("positive", "mixed", "large", "huge", "tiny", "subnormal", "zeros", "not_a_number"):
+        yield case(f"{n}", n, usual, layout=_turn(i))
+    signed = () if inverse else ("mixed", "large", "huge", "subnormal")
+    for recipe in ("positive", "tiny", "zeros", "not_a_number", *signed):
         yield case(recipe, CHUNK + 331, recipe, layout="offset")
-    yield case("big", FLAT_BIG, big=True)
+    if inverse:
+        yield case("negative", CHUNK + 331, "negative")
+    yield case("big", FLAT_BIG, usual, big=True)
     yield case("big-positive", 16 * CHUNK, "positive", big=True)
+
+
+@_cases("accumulate_partial")
+def _accumulate_partial(kernel):
+    def case(name, c, recipe="positive", factor=0.5, **others):
+        return Case(kernel, name, {"c": c, "one": 1}, {"factor": factor}, {"partial": recipe}, **others)
+
+    for i, c in enumerate(FLAT):
+        yield case(f"{c}", c, factor=(0.5, 1.7, 1e-4)[i % 3], layout=_turn(i))
+    for recipe in ("normal", "mixed", "tiny", "subnormal", "zeros", "not_a_number"):
+        yield case(recipe, 331, recipe, layout="offset")
+    yield case("big", FLAT_BIG, big=True)
 
 
 @_cases("correct_labels", "correct_targets", "correct_binary")

@@ -268,6 +268,34 @@ for _place in ("first", "middle", "last"):
         RECIPES[f"{_value}_{_place}"] = _outside_at(_place, _value)
 
 
+def _not_finite_at(place: str, value: float):
+    def draw(d):
+        x = d.rng.standard_normal(d.shape)
+        where = {"first": 0, "middle": x.size // 2, "last": x.size - 1}[place]
+        x.reshape(-1)[where] = value
+        return _every(x, 3, where + 1, value)  # more of them behind: the first counts
+
+    return draw
+
+
+for _place in ("first", "middle", "last"):
+    for _value in (np.nan, np.inf, -np.inf):
+        RECIPES[f"{_value}_{_place}"] = _not_finite_at(_place, _value)
+
+
+@_recipe
+def greatest(d):
+    """Finite, but no two can be added."""
+    return d.rng.choice([-1.0, 1.0], d.shape) * float(np.finfo(d.dtype).max)
+
+
+@_recipe
+def int32_number(d):
+    """What both the integer dtype and an int32 hold."""
+    info, label = np.iinfo(d.dtype), np.iinfo(np.int32)
+    return d.rng.integers(max(info.min, label.min), min(info.max, label.max), d.shape, endpoint=True)
+
+
 def _every(array: np.ndarray, step: int, start: int, value: float) -> np.ndarray:
     array.reshape(-1)[start::step] = value
     return array
@@ -293,6 +321,10 @@ DEFAULTS: dict[str | tuple[str, str], str] = {
     ("correct_targets", "target"): "winning_targets",
     ("correct_binary", "target"): "binary",
     ("gather_rows", "x"): "any_number",
+    ("gather_labels", "y"): "int32_number",
+    ("find_nonfinite", "x"): "any_number",
+    ("inverse_sum", "x"): "some_zero",
+    "partial": "positive",
 }
 
 

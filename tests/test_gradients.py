@@ -470,13 +470,84 @@ def test_find_outside(index, limit, first):
     assert found[0] == first
 
 
+@pytest.mark.parametrize(
+    ("x", "first"),
+    [
+        ([[1.0, 2.0], [3.0, np.nan]], 3),
+        ([[1.0, -np.inf], [np.inf, np.nan]], 1),
+        ([[1e308, 1e308]], -1),
+        ([[]], -1),
+        ([[1, 2**62]], -1),
+    ],
+)
+def test_find_nonfinite(x, first):
+    found = np.empty(1, np.int64)
+    oracle.find_nonfinite(found, np.array(x))
+    assert found[0] == first
+
+
+def test_gather_labels():
+    label = np.empty(3, np.int32)
+    oracle.gather_labels(label, np.array([7, -5, 2**31 - 1, 9]), np.array([2, 0, 0]))
+    assert label.tolist() == [2**31 - 1, 7, 7]
+    oracle.gather_labels(label, np.array([7, 6, 5, 4], np.uint8), None)
+    assert label.tolist() == [7, 6, 5]
+
+
+def test_penalty_gradient():
+    p, before = _random(N, K), _random(N, K, seed=1)
+    g = before.copy()
+    oracle.penalty_gradient(g.reshape(-1), p.reshape(-1), 0.3, 0.7)
+    gradient_is(g - before, derivative(lambda p: 0.35 * (p * p).sum() + 0.3 * _absolute(p).sum(), p))
+    g = np.array([1.0, 2.0])
+    oracle.penalty_gradient(g, np.array([0.0, -0.0]), 0.3, 0.7)
+    assert g.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("partial", "limit", "factor", "norm", "scale"),
+    [
+        ([9.0, 16.0], 10.0, 1.0, 5.0, 1.0),
+        ([9.0, 16.0], 1.0, 1.0, 5.0, 0.2),
+        ([9.0, 16.0], 1.0, 0.5, 2.5, 0.2),
+        ([9.0, 16.0], 5.0, 1.0, 5.0, 1.0),
+        ([9.0, 16.0], np.inf, 0.5, 2.5, 0.5),
+        ([0.0], 0.0, 1.0, 0.0, 1.0),
+        ([np.inf], 1.0, 1.0, np.inf, 0.0),
+        ([np.nan], np.inf, 1.0, np.nan, np.nan),
+    ],
+)
+def test_clip_scale(partial, limit, factor, norm, scale):
+    got = np.empty(1), np.empty(1)
+    oracle.clip_scale(*got, np.array(partial), limit, factor)
+    np.testing.assert_allclose(np.concatenate(got), [scale, norm], rtol=1e-15)
+
+
+def test_moving_average():
+    average, x = _random(N), _random(N, seed=1)
+    wanted = x + 0.9 * (average - x)
+    oracle.moving_average(average, x, 0.9)
+    assert same(average, wanted, 1e-15)
+
+
 def test_sums():
     x = _random(10_000)
     partial, total = np.empty(3), np.empty(1)
+    oracle.absolute_sums(partial, x)
+    assert math.isclose(partial.sum(), math.fsum(np.abs(x)), rel_tol=1e-13)
     oracle.square_sums(partial, x)
     assert math.isclose(partial.sum(), math.fsum(x * x), rel_tol=1e-13)
     oracle.sum(total, x)
     assert math.isclose(total[0], math.fsum(x), rel_tol=1e-11)
+    total[0] = 3.0
+    oracle.accumulate(total, x, 0.5)
+    assert math.isclose(total[0], 3 + 0.5 * math.fsum(x), rel_tol=1e-11)
+    oracle.accumulate_partial(total, np.array([1.0, 2.5]), -2.0)
+    assert math.isclose(total[0], 0.5 * math.fsum(x) - 4, rel_tol=1e-11)
+    oracle.inverse_sum(total, np.array([1.0, 0.5, 0.0]))
+    assert total[0] == 1 / 1.5
+    oracle.inverse_sum(total, np.array([1.0, -1.0]))
+    assert total[0] == 0
 
 
 def test_counts():

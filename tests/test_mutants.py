@@ -251,6 +251,57 @@ def _sum_in_single_precision(total, x):
     total[0] = x.sum()
 
 
+@_mutant("absolute_sums")
+def _size_of_the_sum(partial, x):
+    for c in range(len(partial)):
+        partial[c] = abs(x[c * oracle.CHUNK : (c + 1) * oracle.CHUNK].sum(dtype=np.float64))
+
+
+@_mutant("absolute_sums", ["float32"])
+def _sizes_in_single_precision(partial, x):
+    oracle.absolute_sums(partial, x)
+    partial[...] = partial.astype(np.float32)
+
+
+@_mutant("accumulate")
+def _total_overwritten(total, x, factor):
+    total[0] = 0
+    oracle.accumulate(total, x, factor)
+
+
+@_mutant("accumulate", ["float32"])
+def _accumulated_in_single_precision(total, x, factor):
+    total[0] += factor * x.sum()
+
+
+@_mutant("accumulate")
+def _total_scaled_too(total, x, factor):
+    total[0] *= factor
+    oracle.accumulate(total, x, factor)
+
+
+@_mutant("accumulate_partial")
+def _last_partial_lost(total, partial, factor):
+    oracle.accumulate_partial(total, partial[:-1], factor)
+
+
+@_mutant("accumulate_partial")
+def _partial_total_overwritten(total, partial, factor):
+    total[0] = 0
+    oracle.accumulate_partial(total, partial, factor)
+
+
+@_mutant("inverse_sum")
+def _inverse_of_0_is_infinite(scale, x):
+    scale[0] = 1 / x.sum(dtype=np.float64)
+
+
+@_mutant("inverse_sum", ["float32"])
+def _inverse_in_single_precision(scale, x):
+    oracle.inverse_sum(scale, x)
+    scale[0] = np.float32(scale[0])
+
+
 @_mutant("correct_labels")
 def _last_largest(correct, z, label, weight):
     oracle.correct_labels(correct, z[:, ::-1], z.shape[1] - 1 - label, weight)
@@ -271,6 +322,103 @@ def _any_outside(first, index, limit):
 @_mutant("find_outside")
 def _limit_in_the_dtype_of_the_index(first, index, limit):
     oracle.find_outside(first, index, np.asarray(limit).astype(index.dtype))
+
+
+@_mutant("gather_labels")
+def _labels_through_float32(label, y, index):
+    oracle.gather_labels(label, y.astype(np.float32).astype(np.float64).clip(-(2**31), 2**31 - 1), index)
+
+
+@_mutant("gather_labels")
+def _labels_in_order(label, y, index):
+    oracle.gather_labels(label, y, None)
+
+
+@_mutant("find_nonfinite")
+def _any_nonfinite(first, x):
+    oracle.find_nonfinite(first, x)
+    if first[0] >= 0:
+        first[0] = np.flatnonzero(~np.isfinite(x))[-1]
+
+
+@_mutant("find_nonfinite")
+def _infinity_not_seen(first, x):
+    oracle.find_nonfinite(first, np.where(np.isinf(x), 0, x))
+
+
+@_mutant("find_nonfinite")
+def _nan_not_seen(first, x):
+    oracle.find_nonfinite(first, np.where(np.isnan(x), 0, x))
+
+
+@_mutant("find_nonfinite")
+def _sum_that_overflows_is_not_finite(first, x):
+    oracle.find_nonfinite(first, x)
+    if not np.isfinite(x.sum(dtype=x.dtype)) and first[0] < 0:
+        first[0] = 0
+
+
+@_mutant("find_nonfinite")
+def _place_with_the_padding(first, x):
+    oracle.find_nonfinite(first, x)
+    if first[0] >= 0 and len(x) > 1:
+        row, column = divmod(int(first[0]), x.shape[1])
+        first[0] = row * (x.strides[0] // x.itemsize) + column
+
+
+@_mutant("penalty_gradient")
+def _penalty_sign_of_0_is_1(g, p, l1, l2):
+    oracle.penalty_gradient(g, p, 0.0, l2)
+    g[...] += np.where(p >= 0, l1, -l1).astype(g.dtype)
+
+
+@_mutant("penalty_gradient")
+def _penalty_instead_of_the_gradient(g, p, l1, l2):
+    g[...] = 0
+    oracle.penalty_gradient(g, p, l1, l2)
+
+
+@_mutant("penalty_gradient")
+def _nan_parameter_not_punished(g, p, l1, l2):
+    oracle.penalty_gradient(g, np.nan_to_num(p), l1, l2)
+
+
+@_mutant("clip_scale")
+def _nan_norm_passes(scale, norm, partial, limit, factor):
+    oracle.clip_scale(scale, norm, partial, limit, factor)
+    if np.isnan(norm[0]):
+        scale[0] = factor
+
+
+@_mutant("clip_scale")
+def _norm_before_the_factor(scale, norm, partial, limit, factor):
+    oracle.clip_scale(scale, norm, partial, limit / factor, 1.0)
+    scale[0] *= factor
+
+
+@_mutant("clip_scale")
+def _limit_without_the_factor(scale, norm, partial, limit, factor):
+    oracle.clip_scale(scale, norm, partial, limit, factor)
+    if norm[0] > limit:
+        scale[0] = limit / norm[0]
+
+
+@_mutant("clip_scale")
+def _limit_itself_is_clipped(scale, norm, partial, limit, factor):
+    oracle.clip_scale(scale, norm, partial, limit, factor)
+    if norm[0] >= limit:
+        scale[0] = factor * limit / norm[0]
+
+
+@_mutant("moving_average", ["float32"])
+def _average_with_a_rounded_complement(average, x, momentum):
+    kept = np.float32(momentum)
+    average[...] = kept * average + (np.float32(1) - kept) * x
+
+
+@_mutant("moving_average")
+def _average_the_other_way_round(average, x, momentum):
+    oracle.moving_average(average, x, 1 - momentum)
 
 
 @_mutant("gather_rows")

@@ -154,6 +154,16 @@ def find_outside(t, a, r):
     return {"first": np.zeros(1)}
 
 
+@_rule
+def gather_labels(t, a, r):
+    return {"label": np.zeros(a.m)}
+
+
+@_rule
+def find_nonfinite(t, a, r):
+    return {"first": np.zeros(1)}
+
+
 # ---- affine layer ----------------------------------------------------------------------------------------------------
 
 
@@ -435,6 +445,28 @@ def adam_step(t, a, r):
     return {"m": m, "v": v, "p": _parameter(t, a, *step)}
 
 
+# ---- around a step ---------------------------------------------------------------------------------------------------
+
+
+@_rule
+def penalty_gradient(t, a, r):
+    """Three terms."""
+    return {"g": 4 * t.u * (np.abs(a.g) + np.abs(a.l2 * a.p) + a.l1 * np.sign(np.abs(a.p))) + 2 * t.least}
+
+
+@_rule
+def clip_scale(t, a, r):
+    """A root of a sum, whose terms are positive; both sides of the limit meet, so either may be taken there."""
+    roundings = (_sum(a.c) + 6) * t.u
+    return {"norm": roundings * r.norm, "scale": np.where(np.isfinite(r.norm), roundings, 0) * r.scale}
+
+
+@_rule
+def moving_average(t, a, r):
+    """Two terms; 1 - momentum is a parameter, and no digits of it may be lost."""
+    return {"average": 4 * t.u * (np.abs(a.momentum * a.average) + (1 - a.momentum) * np.abs(a.x)) + 2 * t.least}
+
+
 # ---- sums and counts -------------------------------------------------------------------------------------------------
 
 
@@ -445,9 +477,39 @@ def square_sums(t, a, r):
 
 
 @_rule
+def absolute_sums(t, a, r):
+    """In double, whatever the table."""
+    return {"partial": _sum(ref_numpy.CHUNK) * t.u * r.partial}
+
+
+@_rule
 def sum(t, a, r):
     """In double, whatever the table."""
     return {"total": _sum(a.n) * t.u * np.abs(a.x).sum(keepdims=True)}
+
+
+def _added(t, a, terms):
+    """Errors of a sum that is scaled and added to a total."""
+    size = np.abs(a.factor) * np.abs(terms).sum(keepdims=True)
+    return {"total": t.u * ((_sum(terms.size) + 2) * size + 2 * np.abs(a.total)) + 2 * t.least}
+
+
+@_rule
+def accumulate(t, a, r):
+    """In double, whatever the table."""
+    return _added(t, a, a.x)
+
+
+@_rule
+def accumulate_partial(t, a, r):
+    return _added(t, a, a.partial)
+
+
+@_rule
+def inverse_sum(t, a, r):
+    """In double, whatever the table; of a sum off by a share e of itself, the inverse is off by e / (1 - e)."""
+    share = (_sum(a.n) + 2) * t.u * np.abs(a.x).sum(keepdims=True) * np.abs(r.scale)
+    return {"scale": np.abs(r.scale) * share / (1 - share)}
 
 
 @_rule

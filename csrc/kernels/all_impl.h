@@ -17,4 +17,5 @@
 #include "dropout_impl.h"
 #include "optimizer_impl.h"
 #include "reduce_impl.h"
+#include "training_impl.h"
 #include "probe_impl.h"

@@ -1,9 +1,11 @@
-/* Rows in: gathered by index from any listed dtype, converted, shifted and scaled; and labels checked against a range.
+/* Rows in: gathered by index from any listed dtype, converted, shifted and scaled; labels by the same index; and what
+ * is looked for in them beforehand, a label outside of a range, a number that is none.
  *
  * a) One plain loop for each source dtype, made by a macro; the compiler turns it into vectors of the instruction set.
  *    The conversion is that of a C cast, before the arithmetic.
  * b) Rows of a shuffled index lie anywhere: while one is converted, the one that comes FN_GATHER_AHEAD bytes of rows
- *    later is prefetched.
+ *    later is prefetched; of wide rows a block of the one before a block of the other. 128 rows of 784 floats out of
+ *    60 MB: 30 GB/s read and written without, 44 with the whole row prefetched first, 49 so (2026-11, Zen 5).
  * c) Only a shift or only a scale is given together with zeros or ones for the other, which change no value. */
 #undef FN_GATHER_STRIP
 #define FN_GATHER_STRIP 2048 /* columns, of which zeros or ones fit into scratch */
@@ -11,6 +13,8 @@
 #ifndef FN_GATHER_AHEAD
 #define FN_GATHER_AHEAD 4096 /* bytes, but at least 3 rows and at most 32 */
 #define FN_GATHER_BYTES 4096 /* of a row that are prefetched; beyond, the processor has seen the pattern */
+#define FN_GATHER_WIDE 2048  /* rows from so many bytes on are prefetched block by block */
+#define FN_GATHER_BLOCK 512  /* bytes */
 
 static inline int64_t fn_gather_ahead(int64_t bytes)
 {
@@ -18,32 +22,48 @@ static inline int64_t fn_gather_ahead(int64_t bytes)
     return rows < 3 ? 3 : rows > 32 ? 32 : rows;
 }
 
-/* Fetches a row, or its beginning, into the cache. */
-static inline void fn_gather_prefetch(const void *row, int64_t bytes)
+/* Fetches bytes into the cache. Always inlined: to gcc 12 a call of it has no effect, and is left out. */
+FN_INLINE void fn_gather_prefetch(const void *row, int64_t bytes)
 {
     const char *p = row;
-    const int64_t end = bytes < FN_GATHER_BYTES ? bytes : FN_GATHER_BYTES;
-    for (int64_t at = 0; at < end; at += 64) __builtin_prefetch(p + at);
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at);
 }
 #endif
 
-/* Rows [begin, end) of y, columns j to j + cols - 1; shift and scale, of `cols` elements, both or neither. */
+/* Of rows [begin, end) of y columns j to j + cols - 1; shift and scale, of `cols` elements, both or neither. */
 #define FN_GATHER(type, TYPE)                                                                           \
+    FN_INLINE void FN_NAME(fn_convert_##type)(FN_T *restrict y, const TYPE *restrict x, int64_t n,      \
+                                              const FN_T *restrict shift, const FN_T *restrict scale)   \
+    {                                                                                                   \
+        if (shift)                                                                                      \
+            for (int64_t c = 0; c < n; c++) y[c] = ((FN_T)x[c] - shift[c]) * scale[c];                  \
+        else if (_Generic((TYPE)0, FN_T: 1, default: 0))                                                \
+            memcpy(y, x, (size_t)n * sizeof(TYPE));                                                     \
+        else                                                                                            \
+            for (int64_t c = 0; c < n; c++) y[c] = (FN_T)x[c];                                          \
+    }                                                                                                   \
     static void FN_NAME(fn_gather_##type)(const FN_NAME(fn_gather_rows_args) *a, int64_t begin,         \
                                           int64_t end, int64_t j, int64_t cols,                         \
                                           const FN_T *restrict shift, const FN_T *restrict scale)       \
     {                                                                                                   \
+        enum { BLOCK = FN_GATHER_BLOCK / sizeof(TYPE) };                                                \
         const TYPE *const source = (const TYPE *)a->x + j;                                              \
-        const int64_t bytes = cols * (int64_t)sizeof(TYPE), ahead = fn_gather_ahead(bytes);             \
+        const int64_t size = sizeof(TYPE), ahead = fn_gather_ahead(cols * size);                        \
         for (int64_t i = begin; i < end; i++) {                                                         \
-            const TYPE *restrict x = source + (a->index ? a->index[i] : i) * a->ld_x;                   \
-            FN_T *restrict y = a->y + i * a->ld_y + j;                                                  \
-            if (a->index && i + ahead < end)                                                            \
-                fn_gather_prefetch(source + a->index[i + ahead] * a->ld_x, bytes);                      \
-            if (shift)                                                                                  \
-                for (int64_t c = 0; c < cols; c++) y[c] = ((FN_T)x[c] - shift[c]) * scale[c];           \
-            else                                                                                        \
-                for (int64_t c = 0; c < cols; c++) y[c] = (FN_T)x[c];                                   \
+            const TYPE *const x = source + (a->index ? a->index[i] : i) * a->ld_x;                      \
+            FN_T *const y = a->y + i * a->ld_y + j;                                                     \
+            int64_t c = 0;                                                                              \
+            if (a->index && i + ahead < end) {                                                          \
+                const TYPE *const later = source + a->index[i + ahead] * a->ld_x;                       \
+                if (cols * size < FN_GATHER_WIDE) fn_gather_prefetch(later, cols * size);               \
+                else for (; c + BLOCK <= cols && c * size < FN_GATHER_BYTES; c += BLOCK) {              \
+                    fn_gather_prefetch(later + c, FN_GATHER_BLOCK);                                     \
+                    FN_NAME(fn_convert_##type)(y + c, x + c, BLOCK, shift ? shift + c : NULL,           \
+                                               shift ? scale + c : NULL);                               \
+                }                                                                                       \
+            }                                                                                           \
+            FN_NAME(fn_convert_##type)(y + c, x + c, cols - c, shift ? shift + c : NULL,                \
+                                       shift ? scale + c : NULL);                                       \
         }                                                                                               \
     }
 FN_GATHER(float32, float)
@@ -81,6 +101,29 @@ FN_DEFINE(gather_rows)
 }
 
 /* ---- labels -------------------------------------------------------------------------------------------------- */
+
+FN_DEFINE(gather_labels)
+{
+    int64_t begin, end;
+    fn_split(a->m, 16, part->index, part->count, &begin, &end);
+    switch (a->type_y) {
+#define FN_LABELS(name, TYPE)                                                                           \
+    case FN_TYPE_##name:                                                                                \
+        for (int64_t i = begin; i < end; i++)                                                           \
+            a->label[i] = (int32_t)((const TYPE *)a->y)[a->index ? a->index[i] : i];                    \
+        break;
+        FN_LABELS(int8, int8_t)
+        FN_LABELS(uint8, uint8_t)
+        FN_LABELS(int16, int16_t)
+        FN_LABELS(uint16, uint16_t)
+        FN_LABELS(int32, int32_t)
+        FN_LABELS(uint32, uint32_t)
+        FN_LABELS(int64, int64_t)
+        FN_LABELS(uint64, uint64_t)
+#undef FN_LABELS
+    default: break;
+    }
+}
 
 #ifndef FN_OUTSIDE
 #define FN_OUTSIDE_BLOCK 1024 /* labels of which the largest is found before any is looked for */
@@ -136,4 +179,55 @@ FN_DEFINE(find_outside)
     default: a->first[0] = -1;
     }
 #undef FN_OUTSIDE_CASE
+}
+
+/* ---- NaN and infinity ---------------------------------------------------------------------------------------- */
+
+#ifndef FN_NONFINITE
+#define FN_NONFINITE_BLOCK 1024 /* elements that are tested together before any is looked for */
+#define FN_NONFINITE_SIDE 8     /* vectors side by side, to hide the latency of one */
+
+/* The first of n elements that is no finite number, or -1. 0 x is NaN for just those, and a sum with NaN is NaN. */
+#define FN_NONFINITE(S, TYPE)                                                                           \
+    static int64_t fn_nonfinite_##S(const TYPE *x, int64_t n)                                           \
+    {                                                                                                   \
+        enum { SIDE = FN_NONFINITE_SIDE * FN_LANES_##S };                                               \
+        const v_##S zero = v_set1_##S(0);                                                               \
+        for (int64_t begin = 0; begin < n; begin += FN_NONFINITE_BLOCK) {                               \
+            const int64_t end = n - begin < FN_NONFINITE_BLOCK ? n : begin + FN_NONFINITE_BLOCK;        \
+            v_##S sum[FN_NONFINITE_SIDE];                                                               \
+            int64_t i = begin;                                                                          \
+            for (int k = 0; k < FN_NONFINITE_SIDE; k++) sum[k] = zero;                                  \
+            for (; i + SIDE <= end; i += SIDE)                                                          \
+                for (int k = 0; k < FN_NONFINITE_SIDE; k++)                                             \
+                    sum[k] = v_fma_##S(v_load_##S(x + i + k * FN_LANES_##S), zero, sum[k]);             \
+            for (; i < end; i += FN_LANES_##S) {                                                        \
+                const int64_t count = end - i < FN_LANES_##S ? end - i : FN_LANES_##S;                  \
+                sum[0] = v_fma_##S(v_load_part_##S(x + i, count), zero, sum[0]);                        \
+            }                                                                                           \
+            for (int k = 1; k < FN_NONFINITE_SIDE; k++) sum[0] = v_add_##S(sum[0], sum[k]);             \
+            if (v_all_##S(v_eq_##S(sum[0], zero))) continue;                                            \
+            for (i = begin; x[i] * 0 == 0;) i++;                                                        \
+            return i;                                                                                   \
+        }                                                                                               \
+        return -1;                                                                                      \
+    }
+FN_NONFINITE(f32, float)
+FN_NONFINITE(f64, double)
+#endif
+
+FN_DEFINE(find_nonfinite)
+{
+    if (part->index != 0) return;
+    a->first[0] = -1;
+    if (a->type_x != FN_TYPE_float32 && a->type_x != FN_TYPE_float64) return;
+    const int whole = a->ld_x == a->n || a->m == 1; /* without padding it is one long row */
+    const int64_t rows = whole ? 1 : a->m, columns = whole ? a->m * a->n : a->n;
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t j = a->type_x == FN_TYPE_float32 ? fn_nonfinite_f32((const float *)a->x + i * a->ld_x, columns)
+                                                       : fn_nonfinite_f64((const double *)a->x + i * a->ld_x, columns);
+        if (j < 0) continue;
+        a->first[0] = i * a->n + j;
+        return;
+    }
 }

@@ -85,12 +85,15 @@ extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_
 #define FN_OUT2(x, m, n)      FN_T *x; int64_t ld_##x;
 #define FN_OUT2_OPT(x, m, n)  FN_T *x; int64_t ld_##x;
 #define FN_IO1(x, n)          FN_T *x;
+#define FN_IO1_F64(x, n)      double *x;
 #define FN_IN1(x, n)          const FN_T *x;
 #define FN_IN1_OPT(x, n)      const FN_T *x;
 #define FN_IN2(x, m, n)       const FN_T *x; int64_t ld_##x;
 #define FN_IN2_OPT(x, m, n)   const FN_T *x; int64_t ld_##x;
 #define FN_OUT1_F64(x, n)     double *x;
 #define FN_OUT1_I64(x, n)     int64_t *x;
+#define FN_OUT1_I32(x, n)     int32_t *x;
+#define FN_IN1_F64(x, n)      const double *x;
 #define FN_IN1_I32(x, n)      const int32_t *x;
 #define FN_IN1_OPT_I64(x, n)  const int64_t *x;
 #define FN_ANY1(x, n)         const void *x; int64_t type_##x;
@@ -105,12 +108,15 @@ extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_
 #undef FN_OUT2
 #undef FN_OUT2_OPT
 #undef FN_IO1
+#undef FN_IO1_F64
 #undef FN_IN1
 #undef FN_IN1_OPT
 #undef FN_IN2
 #undef FN_IN2_OPT
 #undef FN_OUT1_F64
 #undef FN_OUT1_I64
+#undef FN_OUT1_I32
+#undef FN_IN1_F64
 #undef FN_IN1_I32
 #undef FN_IN1_OPT_I64
 #undef FN_ANY1

@@ -11,54 +11,100 @@
 
 static inline v_f64 fn_load_double_f32(const float *p) { return v_widen_f64(p); }
 static inline v_f64 fn_load_double_f64(const double *p) { return v_load_f64(p); }
+
+/* What is summed: x, x^2 or |x|. */
+enum fn_term { FN_TERM_x, FN_TERM_square, FN_TERM_absolute };
+
+/* One after the other: of chunks' sums there are few. */
+static double fn_sum_in_order(const double *partial, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += partial[i];
+    return sum;
+}
 #endif
 
-/* Adds FN_SUM_SIDE vectors, or their squares. A multiply-add by 1 leaves the adders to the conversions. */
-FN_INLINE void FN_NAME(fn_add_side)(v_f64 *sum, const FN_T *x, int square)
+/* Adds FN_SUM_SIDE vectors of terms. A multiply-add by 1 leaves the adders to the conversions. */
+FN_INLINE void FN_NAME(fn_add_side)(v_f64 *sum, const FN_T *x, enum fn_term term)
 {
     const v_f64 one = v_set1_f64(1);
 #pragma GCC unroll 32
     for (int k = 0; k < FN_SUM_SIDE; k++) {
-        const v_f64 v = FN_NAME(fn_load_double)(x + k * FN_LANES_f64);
-        sum[k] = v_fma_f64(v, square ? v : one, sum[k]);
+        v_f64 v = FN_NAME(fn_load_double)(x + k * FN_LANES_f64);
+        if (term == FN_TERM_absolute) v = v_abs_f64(v);
+        sum[k] = v_fma_f64(v, term == FN_TERM_square ? v : one, sum[k]);
     }
 }
 
-/* The sum of n elements or of their squares (a constant). */
-FN_INLINE double FN_NAME(fn_sum_of)(const FN_T *x, int64_t n, int square)
+/* The sum of the terms (a constant) of n elements. */
+FN_INLINE double FN_NAME(fn_sum_of)(const FN_T *x, int64_t n, enum fn_term term)
 {
     enum { SIDE = FN_SUM_SIDE * FN_LANES_f64 };
     v_f64 sum[FN_SUM_SIDE];
     for (int k = 0; k < FN_SUM_SIDE; k++) sum[k] = v_set1_f64(0);
     int64_t i = 0;
-    for (; i + SIDE <= n; i += SIDE) FN_NAME(fn_add_side)(sum, x + i, square);
+    for (; i + SIDE <= n; i += SIDE) FN_NAME(fn_add_side)(sum, x + i, term);
     if (i < n) {
         FN_T rest[SIDE] = {0};
         memcpy(rest, x + i, (size_t)(n - i) * sizeof(FN_T));
-        FN_NAME(fn_add_side)(sum, rest, square);
+        FN_NAME(fn_add_side)(sum, rest, term);
     }
     for (int half = FN_SUM_SIDE / 2; half > 0; half /= 2)
         for (int k = 0; k < half; k++) sum[k] = v_add_f64(sum[k], sum[k + half]);
     return v_sum_f64(sum[0]);
 }
 
-FN_DEFINE(square_sums)
+/* The sums of the chunks of a part's share. */
+FN_INLINE void FN_NAME(fn_sums_of_chunks)(double *partial, int64_t chunks, const FN_T *x, int64_t n, enum fn_term term,
+                                          const fn_part *part)
 {
     int64_t begin, end;
-    fn_split(a->chunks, 8, part->index, part->count, &begin, &end);
+    fn_split(chunks, 8, part->index, part->count, &begin, &end);
     for (int64_t c = begin; c < end; c++) {
-        const int64_t i = c * FN_CHUNK, left = a->n - i;
-        a->partial[c] = FN_NAME(fn_sum_of)(a->x + i, left < FN_CHUNK ? left : FN_CHUNK, 1);
+        const int64_t i = c * FN_CHUNK, left = n - i;
+        partial[c] = FN_NAME(fn_sum_of)(x + i, left < FN_CHUNK ? left : FN_CHUNK, term);
     }
+}
+
+FN_DEFINE(square_sums)
+{
+    FN_NAME(fn_sums_of_chunks)(a->partial, a->chunks, a->x, a->n, FN_TERM_square, part);
+}
+
+FN_DEFINE(absolute_sums)
+{
+    FN_NAME(fn_sums_of_chunks)(a->partial, a->chunks, a->x, a->n, FN_TERM_absolute, part);
+}
+
+/* The sum of n elements, chunk by chunk. */
+static double FN_NAME(fn_total)(const FN_T *x, int64_t n)
+{
+    double total = 0;
+    for (int64_t i = 0; i < n; i += FN_CHUNK)
+        total += FN_NAME(fn_sum_of)(x + i, n - i < FN_CHUNK ? n - i : FN_CHUNK, FN_TERM_x);
+    return total;
 }
 
 FN_DEFINE(sum)
 {
+    if (part->index == 0) a->total[0] = FN_NAME(fn_total)(a->x, a->n);
+}
+
+FN_DEFINE(accumulate)
+{
+    if (part->index == 0) a->total[0] += a->factor * FN_NAME(fn_total)(a->x, a->n);
+}
+
+FN_DEFINE(accumulate_partial)
+{
+    if (part->index == 0) a->total[0] += a->factor * fn_sum_in_order(a->partial, a->c);
+}
+
+FN_DEFINE(inverse_sum)
+{
     if (part->index != 0) return;
-    double total = 0;
-    for (int64_t i = 0; i < a->n; i += FN_CHUNK)
-        total += FN_NAME(fn_sum_of)(a->x + i, a->n - i < FN_CHUNK ? a->n - i : FN_CHUNK, 0);
-    a->total[0] = total;
+    const double total = FN_NAME(fn_total)(a->x, a->n);
+    a->scale[0] = total == 0 ? 0 : 1 / total;
 }
 
 /* ---- counts -------------------------------------------------------------------------------------------------- */

@@ -51,6 +51,17 @@ def find_outside(first, index, limit):
     first[0] = outside[0] if outside.size else -1
 
 
+@_kernel
+def gather_labels(label, y, index):
+    label[...] = y[: len(label)] if index is None else y[index]
+
+
+@_kernel
+def find_nonfinite(first, x):
+    found = np.flatnonzero(~np.isfinite(x))
+    first[0] = found[0] if found.size else -1
+
+
 # ---- activations -----------------------------------------------------------------------------------------------------
 # One function f(z, alpha) and one derivative f'(s, alpha) for each; s is y or z, as the list says.
 
@@ -416,6 +427,25 @@ def adam_step(p, m, v, g, lr, beta1, beta2, epsilon, v_scale, l2, decay, scale, 
     _apply(p, -lr * m / (v_scale * np.sqrt(v) + epsilon), decay)
 
 
+# ---- around a step ---------------------------------------------------------------------------------------------------
+
+
+@_kernel
+def penalty_gradient(g, p, l1, l2):
+    g[...] = g + l2 * p + l1 * np.sign(p)
+
+
+@_kernel
+def clip_scale(scale, norm, partial, limit, factor):
+    norm[0] = factor * np.sqrt(partial.sum(dtype=norm.dtype))
+    scale[0] = factor if norm[0] <= limit else factor * limit / norm[0]
+
+
+@_kernel
+def moving_average(average, x, momentum):
+    average[...] = momentum * average + (1 - momentum) * x
+
+
 # ---- sums and counts -------------------------------------------------------------------------------------------------
 
 
@@ -426,8 +456,30 @@ def square_sums(partial, x):
 
 
 @_kernel
+def absolute_sums(partial, x):
+    for c in range(len(partial)):
+        partial[c] = np.abs(x[c * CHUNK : (c + 1) * CHUNK]).sum(dtype=partial.dtype)
+
+
+@_kernel
 def sum(total, x):
     total[0] = x.sum(dtype=total.dtype)
+
+
+@_kernel
+def accumulate(total, x, factor):
+    total[0] += factor * x.sum(dtype=total.dtype)
+
+
+@_kernel
+def accumulate_partial(total, partial, factor):
+    total[0] += factor * partial.sum(dtype=total.dtype)
+
+
+@_kernel
+def inverse_sum(scale, x):
+    total = x.sum(dtype=scale.dtype)
+    scale[0] = 0 if total == 0 else 1 / total
 
 
 def _write_counts(correct, hit, weight):

@@ -34,6 +34,7 @@ from fusednet.backends.jit_numba import (  # noqa: F401 - they register their ke
     loss,
     optimizer,
     reduce,
+    training,
 )
 from fusednet.backends.jit_numba.base import BODIES, OPTIONS
 from fusednet.backends.table import KERNELS, LIST, Kernel, Table

@@ -169,8 +169,18 @@ def _over_lanes(wide, start, step):
     return over
 
 
+
+
+def _add_size(builder, total, x, y):
+    if y is not None:
+        negative = builder.fcmp_ordered("<", x, ir.Constant(x.type, None))
+        x = builder.select(negative, builder.fneg(x), x)
+    return builder.fadd(total, x)
+
+
 _add_lanes = _over_lanes(True, 0.0, lambda b, total, x, _: b.fadd(total, x))
 _add_products = _over_lanes(True, 0.0, lambda b, total, x, y: b.fadd(total, x if y is None else b.fmul(x, y)))
+_add_sizes = _over_lanes(True, 0.0, _add_size)
 _keep_larger = _over_lanes(False, -np.inf, lambda b, total, x, _: b.select(b.fcmp_ordered(">", x, total), x, total))
 
 
@@ -191,6 +201,16 @@ def sum_products(x, y):
     total = _add_products(x, y, whole) if whole else 0.0
     for i in range(whole, x.size):
         total += np.float64(x[i]) * np.float64(y[i])
+    return total
+
+
+@helper
+def sum_absolute(x):
+    """sum |x[i]|, in double."""
+    whole = x.size // 32 * 32
+    total = _add_sizes(x, x, whole) if whole else 0.0
+    for i in range(whole, x.size):
+        total += abs(np.float64(x[i]))
     return total
 
 

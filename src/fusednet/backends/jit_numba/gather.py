@@ -1,4 +1,4 @@
-"""Rows by index, and the check of an index.
+"""Rows and labels by index, and the checks of labels and numbers.
 
 Uses base.py.
 """
@@ -31,3 +31,24 @@ def find_outside(first, index, limit, part, parts):
         if value < 0 or value >= limit:
             first[0] = i
             break
+
+
+@kernel(COPY)
+def gather_labels(label, y, index, part, parts):
+    begin, end = split(label.size, 16, part, parts)
+    for i in range(begin, end):
+        label[i] = y[index[i] if index.size else i]
+
+
+@kernel(0)
+def find_nonfinite(first, x, part, parts):
+    first[0] = -1
+    zero = x.dtype.type(0)
+    for i in range(x.shape[0]):
+        row, found = row_of(x, i), 0
+        for j in range(row.size):  # without a way out, so that it becomes vectors
+            found += row[j] - row[j] != zero
+        for j in range(row.size if found else 0):
+            if row[j] - row[j] != zero:
+                first[0] = i * row.size + j
+                return

@@ -5,7 +5,17 @@ Uses base.py.
 
 import numpy as np
 
-from fusednet.backends.jit_numba.base import COPY, helper, kernel, largest_of, row_of, split, sum_of, sum_products
+from fusednet.backends.jit_numba.base import (
+    COPY,
+    helper,
+    kernel,
+    largest_of,
+    row_of,
+    split,
+    sum_absolute,
+    sum_of,
+    sum_products,
+)
 from fusednet.backends.table import CHUNK
 
 _BLOCK = 64
@@ -19,9 +29,32 @@ def square_sums(partial, x, part, parts):
         partial[c] = sum_products(chunk, chunk)
 
 
+@kernel(COPY)
+def absolute_sums(partial, x, part, parts):
+    begin, end = split(partial.size, 1, part, parts)
+    for c in range(begin, end):
+        partial[c] = sum_absolute(x[c * CHUNK : (c + 1) * CHUNK])
+
+
 @kernel(0)
 def sum(total, x, part, parts):
     total[0] = sum_of(x)
+
+
+@kernel(0)
+def accumulate(total, x, factor, part, parts):
+    total[0] += factor * sum_of(x)
+
+
+@kernel(0)
+def accumulate_partial(total, partial, factor, part, parts):
+    total[0] += factor * sum_of(partial)
+
+
+@kernel(0)
+def inverse_sum(scale, x, part, parts):
+    total = sum_of(x)
+    scale[0] = 0 if total == 0 else 1 / total
 
 
 @helper
