@@ -1,0 +1,194 @@
+"""Losses in words: which kernel, which kind of target, which final activation it can take from the logits.
+
+Reads spec.py (nothing of it but names), errors.py; read by plan.py, metrics.py, trainer.py, io.py. Owns no arithmetic.
+
+a) The loss of a data set is the weighted mean over its rows, ``sum w_i l_i / sum w_i``, in training, validation and
+   evaluation alike; without weights ``w_i = 1``. Within a row it is the mean over the columns, for cross entropy over
+   classes the sum.
+b) Cross entropy is computed from logits: a final softmax or sigmoid is left out in training, and the gradient is taken
+   with respect to its input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fusednet import errors
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What all losses have.
+
+    Attributes
+    ----------
+    kernel : str
+        The kernel of the list for targets; `labels_kernel` for integer labels, where there is one.
+    head : str or None
+        The final activation that the kernel contains.
+    takes : {"classes", "binary", "values"}
+        What y is: a class for each row, 0 and 1 for each output, or numbers.
+    """
+
+    kernel = ""
+    labels_kernel = ""
+    head = None
+    takes = "values"
+    name = ""
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        """The kernel's parameters before `scale`."""
+        return ()
+
+
+def _smoothing(loss) -> None:
+    value = errors.real(type(loss).__name__, "label_smoothing", loss.label_smoothing, 0, 1)
+    object.__setattr__(loss, "label_smoothing", value)
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """Cross entropy of a class among several, ``-sum_j t_j log softmax(z)_j``.
+
+    y may be integer labels, strings, one-hot rows or rows of probabilities.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        In [0, 1]: t becomes ``(1 - s) t + s / classes`` (Szegedy et al. 2016).
+    """
+
+    label_smoothing: float = 0.0
+    kernel = "softmax_xent_targets"
+    labels_kernel = "softmax_xent_labels"
+    head = "softmax"
+    takes = "classes"
+    name = "categorical_crossentropy"
+
+    def __post_init__(self):
+        _smoothing(self)
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (self.label_smoothing,)
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """`CategoricalCrossentropy` under the name that Keras has for integer labels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+    """
+
+    name = "sparse_categorical_crossentropy"
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """Mean over outputs of ``-t log sigmoid(z) - (1 - t) log(1 - sigmoid(z))``: two classes, or several labels at once.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        In [0, 1]: t becomes ``(1 - s) t + s / 2``.
+    """
+
+    label_smoothing: float = 0.0
+    kernel = "sigmoid_xent"
+    head = "sigmoid"
+    takes = "binary"
+    name = "binary_crossentropy"
+
+    def __post_init__(self):
+        _smoothing(self)
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (self.label_smoothing, 1 / columns)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Mean over outputs of ``(z - t)^2``."""
+
+    kernel = "squared_error"
+    name = "mse"
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (1 / columns,)
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss):
+    """Mean over outputs of ``|z - t|``; its gradient at 0 is 0."""
+
+    kernel = "absolute_error"
+    name = "mae"
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (1 / columns,)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """Mean over outputs of ``d^2 / 2`` where ``|d| <= delta``, else ``delta (|d| - delta / 2)``; d = z - t.
+
+    Huber 1964, "Robust estimation of a location parameter".
+
+    Parameters
+    ----------
+    delta : float, default 1
+        Above 0.
+    """
+
+    delta: float = 1.0
+    kernel = "huber_error"
+    name = "huber"
+
+    def __post_init__(self):
+        object.__setattr__(self, "delta", errors.real("Huber", "delta", self.delta, 0, open_low=True))
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (self.delta, 1 / columns)
+
+
+@dataclass(frozen=True)
+class Custom(Loss):
+    """A Python function as the loss; it is called once per batch.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y_true, y_pred) -> (loss, gradient)``: y_true and y_pred are (rows, outputs), loss is (rows,), each
+        row's value, gradient is (rows, outputs), each row's ``d loss / d y_pred``. Weights and the mean over rows are
+        the library's.
+    """
+
+    function: Callable
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", "loss")
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls.name: cls
+    for cls in (SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError,
+                MeanAbsoluteError, Huber)
+}
+_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
+
+
+def resolve(loss) -> Loss:
+    """What a user said of a loss (a name, a `Loss`, a function) as a `Loss`."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        return loss()
+    if isinstance(loss, str):
+        name = _ALIASES.get(loss, loss)
+        if name not in LOSSES:
+            raise errors.unknown("compile", "loss", loss, (*LOSSES, *_ALIASES))
+        return LOSSES[name]()
+    if callable(loss):
+        return Custom(loss)
+    raise TypeError(f"compile: loss is {loss!r}; wanted a name ({', '.join(LOSSES)}), a loss object or a function")
