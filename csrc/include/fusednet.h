@@ -3,6 +3,7 @@
 #define FUSEDNET_H
 
 #include "kernels.h"
+#include "run.h"
 #include "team.h"
 
 /* ---- instruction sets, best first ---- */

@@ -1,5 +1,5 @@
 # The C library as Cython sees it: csrc/include/fusednet.h and what it includes.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "fusednet.h" nogil:
     enum:
@@ -41,3 +41,48 @@ cdef extern from "fusednet.h" nogil:
 
     void fn_probe_run(const fn_table *table, int is_double, int what, void *array, int64_t n, int64_t repeat,
                       fn_team *team, int parts)
+
+    ctypedef union fn_slot:
+        void *p
+        int64_t i
+        double d
+
+    enum:
+        FN_PATCH_REAL, FN_PATCH_INT, FN_PATCH_LOAD, FN_PATCH_ROWS
+        FN_OP_KERNEL, FN_OP_CHECK, FN_OP_LEAVE
+        FN_RUN_DONE, FN_RUN_TIME, FN_RUN_CHECK, FN_RUN_LEFT, FN_RUN_NO_MEMORY
+
+    ctypedef struct fn_patch:
+        int64_t slot, kind, source
+        const void *base
+
+    ctypedef struct fn_op:
+        int64_t kind, kernel, slot, patch, patches, parts, cost
+        const double *check
+
+    ctypedef struct fn_program:
+        const fn_op *ops
+        int64_t count, commit
+        fn_slot *slots
+        const fn_patch *patches
+
+    ctypedef struct fn_cursor:
+        int64_t step, epoch, epoch_step, at_pass "pass", position, op   # all int64, in this order: an array in Python
+
+    ctypedef struct fn_run:
+        const fn_table *table
+        int64_t is_double
+        fn_program program[2]
+        int64_t rows, batch, steps_per_epoch
+        int64_t *order
+        const int64_t *chosen
+        uint64_t seed
+        fn_cursor *cursor
+        double *sums
+        double *records
+        int64_t sum_count, record_capacity, record_count
+        const double *scalars
+        int64_t scalar_count
+
+    int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
+    void fn_shuffle(int64_t *order, const int64_t *chosen, int64_t n, uint64_t seed, int64_t number)

@@ -13,13 +13,16 @@ c) What C relies on (dtype, rank, layout, sizes that agree, writable outputs) is
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 from fusednet._fusednet cimport (
-    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, fn_call, fn_isa_count,
-    fn_isa_name, fn_isa_supported, fn_isa_table,
-    fn_kernel_cost, fn_math, fn_parts, fn_probe_run, fn_table, fn_team, fn_team_free, fn_team_new,
+    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, FN_OP_CHECK, FN_OP_KERNEL, FN_OP_LEAVE, FN_PATCH_INT, FN_PATCH_LOAD,
+    FN_PATCH_REAL, FN_PATCH_ROWS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, FN_RUN_CHECK, FN_RUN_DONE,
+    FN_RUN_LEFT, FN_RUN_NO_MEMORY, FN_RUN_TIME, fn_call, fn_cursor, fn_isa_count, fn_isa_name, fn_isa_supported,
+    fn_isa_table, fn_kernel_cost, fn_math, fn_op, fn_parts, fn_patch, fn_probe_run, fn_program, fn_run, fn_run_advance,
+    fn_shuffle, fn_slot, fn_table, fn_team, fn_team_free, fn_team_new,
 )
 
 import os
@@ -106,11 +109,6 @@ cdef struct Parameter:
     int writable
     int size[2]      # which sizes its shape gives, by index
 
-cdef union Slot:
-    void *p
-    int64_t i
-    double d
-
 cdef const char *TYPE_CODES = "fdbBhHiIqQ"   # struct format letters, in the order of FN_TYPE
 
 
@@ -136,6 +134,7 @@ cdef class Kernel:
     cdef const fn_table *table
     cdef int number, parameters, sizes, first_size_slot, chunks, one
     cdef Parameter parameter[MAX_ARGUMENTS]
+    cdef bint typed                 # whether any array is of the table's dtype
     cdef object signature
 
     def __init__(self, int isa, signature):
@@ -161,6 +160,7 @@ cdef class Kernel:
             elif argument.role == "int":
                 p.kind = INTEGER
             else:
+                self.typed |= argument.dtype == "T"
                 p.kind = {"T": ARRAY_T, "float64": ARRAY_F64, "int64": ARRAY_I64, "int32": ARRAY_I32,
                           "any": ARRAY_ANY}[argument.dtype]
             for axis, name in enumerate(argument.shape):
@@ -174,7 +174,7 @@ cdef class Kernel:
 
     def __call__(self, *arguments):
         cdef Py_buffer buffers[MAX_ARGUMENTS]
-        cdef Slot slots[MAX_SLOTS]
+        cdef fn_slot slots[MAX_SLOTS]
         cdef int held = 0
         if len(arguments) != self.parameters:
             names = ", ".join(a.name for a in self.signature.parameters)
@@ -187,14 +187,32 @@ cdef class Kernel:
                 held -= 1
                 PyBuffer_Release(&buffers[held])
 
-    cdef int run(self, tuple arguments, Py_buffer *buffers, Slot *slots, int *held) except -1:
+    cdef int run(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held) except -1:
+        cdef int dtype = self.fill(arguments, buffers, slots, held)
+        cdef int parts, status
+        cdef int64_t cost = fn_kernel_cost(self.number, slots)
+        cdef fn_team *used
+        parts = forced_parts if forced_parts else fn_parts(cost, team_threads)
+        if parts > 1 and team == NULL:
+            make_team()
+        used = team
+        if cost > RELEASE_GIL_ABOVE or parts > 1:
+            with nogil:
+                status = fn_call(self.table, dtype, self.number, slots, used, parts)
+        else:
+            status = fn_call(self.table, dtype, self.number, slots, used, parts)
+        if status != 0:
+            raise MemoryError("no memory for a kernel's scratch")
+        return 0
+
+    cdef int fill(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held) except -1:
+        """The arguments as slots; the buffers that are held until the caller lets them go. 1 for double, else 0."""
         cdef Parameter *p
         cdef Py_buffer *b
-        cdef Slot *sizes = slots + self.first_size_slot
+        cdef fn_slot *sizes = slots + self.first_size_slot
         cdef int known[8]
-        cdef int k, axis, code, dtype = -1, flags, parts, status
-        cdef int64_t extent, ld, cost
-        cdef fn_team *used
+        cdef int k, axis, code, dtype = -1, flags
+        cdef int64_t extent, ld
         for k in range(self.sizes):
             known[k] = -1
         for k in range(self.parameters):
@@ -250,21 +268,7 @@ cdef class Kernel:
         if self.chunks >= 0 and sizes[self.chunks].i != (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK:
             raise ValueError(f"{self.signature.name} of {sizes[0].i} elements writes a sum for every {FN_CHUNK}, "
                              f"its output has {sizes[self.chunks].i}")
-        if dtype < 0:
-            dtype = 0  # a kernel without arrays of the table's dtype: both are alike
-        cost = fn_kernel_cost(self.number, slots)
-        parts = forced_parts if forced_parts else fn_parts(cost, team_threads)
-        if parts > 1 and team == NULL:
-            make_team()
-        used = team
-        if cost > RELEASE_GIL_ABOVE or parts > 1:
-            with nogil:
-                status = fn_call(self.table, dtype, self.number, slots, used, parts)
-        else:
-            status = fn_call(self.table, dtype, self.number, slots, used, parts)
-        if status != 0:
-            raise MemoryError("no memory for a kernel's scratch")
-        return 0
+        return 1 if dtype == 1 else 0  # a kernel without arrays of the table's dtype: both are alike
 
     # What went wrong, in words; apart from the path that is taken when all is well.
 
@@ -294,6 +298,9 @@ cdef class Kernel:
 def kernels(int isa, signatures):
     """The kernels of instruction set number `isa`, by name."""
     return {name: Kernel(isa, signature) for name, signature in signatures.items()}
+
+
+include "_run.pxi"
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------------

@@ -51,6 +51,21 @@ def chosen_isa() -> str:
     return forced
 
 
+class Walker:
+    """The C loop for one instruction set; its Python twin is backends/interp.py."""
+
+    shuffle = staticmethod(_native.shuffle)
+
+    def __init__(self, isa: int, kernels: dict):
+        self._isa, self._kernels = isa, kernels
+
+    def run(self, full, tail, rows, batch, steps_per_epoch, order, chosen, seed, cursor, sums, records, dtype):
+        """What `advance` walks; `full` and `tail` are `fusednet.bind.BoundProgram`, see `_native.Run`."""
+        programs = [p and _native.Program(self._kernels, p.ops, p.commit) for p in (full, tail)]
+        return _native.Run(self._isa, dtype == "float64", *programs, rows, batch, steps_per_epoch, order, chosen, seed,
+                           cursor, sums, records)
+
+
 _tables: dict[str, Table] = {}
 
 
@@ -66,7 +81,8 @@ def table(isa: str | None = None) -> Table:
     if name not in _tables:
         if not isas().get(name, False):
             raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
-        _tables[name] = Table("native", _native.kernels(_number(name), KERNELS), name, _native.set_threads)
+        kernels = _native.kernels(_number(name), KERNELS)
+        _tables[name] = Table("native", kernels, name, _native.set_threads, Walker(_number(name), kernels))
     return _tables[name]
 
 

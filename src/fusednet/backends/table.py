@@ -16,6 +16,7 @@ from pathlib import Path
 
 LIST = Path(__file__).with_name("kernels.def")
 CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
+CYCLES_PER_PART = 30000  # a thread is worth waking for; csrc/engine/call.c has the same, a test holds them together
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class Kernel:
     name: str
     number: int
     arguments: tuple[Argument, ...]
+    cost_expression: str = "0"
+
+    def cost(self, values: Mapping[str, int]) -> int:
+        """About how many processor cycles a call takes; `values` are its sizes and integers by name."""
+        codes = {f"FN_ACT_{name}": code for code, name in enumerate(_ACTIVATIONS)}
+        text = re.sub(r"SIZE\((\w+)\)", r"\1", self.cost_expression).replace("/", "//")
+        if match := re.fullmatch(r"(.*)\?(.*):(.*)", text):
+            text = f"({match[2].strip()}) if ({match[1].strip()}) else ({match[3].strip()})"
+        return int(eval(text, {"__builtins__": {}}, {**codes, **values}))  # the package's own list, no user's text
 
     @property
     def parameters(self) -> tuple[Argument, ...]:
@@ -85,10 +95,16 @@ def _parse(text: str) -> tuple[dict[str, Kernel], tuple[str, ...], tuple[str, ..
             _argument(kind, [word.strip() for word in words.split(",")])
             for kind, words in re.findall(r"FN_(\w+)\(([^()]*)\)", entry)
         )
-        kernels[name] = Kernel(name, len(kernels), arguments)
+        cost = entry.split(",", 2)[1].strip()
+        kernels[name] = Kernel(name, len(kernels), arguments, cost)
     activations = tuple(re.findall(r"FN_ACTIVATION\((\w+)\)", text))
     types = tuple(re.findall(r"FN_TYPE\((\w+)\)", text))
     return kernels, activations, types
+
+
+def parts(cost: int, threads: int) -> int:
+    """How many of `threads` threads a call of `cost` cycles is worth: more never make it slower."""
+    return max(1, min(threads, cost // CYCLES_PER_PART))
 
 
 KERNELS, _ACTIVATIONS, TYPES = _parse(LIST.read_text(encoding="utf-8"))
@@ -116,6 +132,8 @@ class Table:
         Instruction set of a native table.
     set_threads : callable, optional
         Takes the number of threads that the kernels may use; by default a table has none of its own.
+    walker : object, optional
+        Walks plans natively: `run` and `shuffle` as backends/native.py has them. None: backends/interp.py does.
 
     Raises
     ------
@@ -129,6 +147,7 @@ class Table:
         functions: Mapping[str, Callable[..., None]],
         isa: str | None = None,
         set_threads: Callable[[int], None] = lambda number: None,
+        walker: object = None,
     ):
         missing = KERNELS.keys() - functions.keys()
         unknown = functions.keys() - KERNELS.keys()
@@ -140,6 +159,7 @@ class Table:
         self.backend = backend
         self.isa = isa
         self.set_threads = set_threads
+        self.walker = walker
         self.__dict__.update(functions)
 
     def __repr__(self) -> str:

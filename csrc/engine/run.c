@@ -1,0 +1,116 @@
+/* The run loop: follows a program's ops, writes what changes into their slots, counts steps, passes and epochs.
+ *
+ * Decisions (variants, parts, memory) have been taken when the program was bound; here is no branch on configuration. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include "fusednet.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#define CYCLES_BETWEEN_CLOCKS 100000 /* estimated work after which the time is looked at */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void apply(const fn_program *program, const fn_op *op, const double *scalars, int64_t position)
+{
+    const fn_patch *patch = program->patches + op->patch;
+    for (int64_t i = 0; i < op->patches; i++, patch++) {
+        fn_slot *slot = program->slots + patch->slot;
+        switch (patch->kind) {
+        case FN_PATCH_REAL: slot->d = scalars[patch->source]; break;
+        case FN_PATCH_INT: slot->i = (int64_t)scalars[patch->source]; break;
+        case FN_PATCH_LOAD: slot->d = *(const double *)patch->base; break;
+        default: slot->p = (char *)patch->base + position * patch->source; break;
+        }
+    }
+}
+
+static const fn_program *program_of(const fn_run *run, int64_t *rows)
+{
+    const int64_t left = run->rows - run->cursor->position;
+    *rows = left < run->batch ? left : run->batch;
+    return &run->program[left < run->batch];
+}
+
+/* The step is over: cursor, sums and records move on. 1 where the records are full. */
+static int finish_step(fn_run *run, int64_t rows, double *since)
+{
+    fn_cursor *at = run->cursor;
+    at->op = 0;
+    at->step++;
+    run->sums[1] += (double)rows;
+    at->position += rows;
+    if (at->position == run->rows) {
+        at->position = 0;
+        at->pass++;
+        if (run->order) fn_shuffle(run->order, run->chosen, run->rows, run->seed, at->pass);
+    }
+    if (++at->epoch_step < run->steps_per_epoch) return 0;
+    const double end = now();
+    run->sums[0] += end - *since;
+    *since = end;
+    memcpy(run->records + run->record_count * run->sum_count, run->sums, sizeof(double) * (size_t)run->sum_count);
+    memset(run->sums, 0, sizeof(double) * (size_t)run->sum_count);
+    run->record_count++;
+    at->epoch++;
+    at->epoch_step = 0;
+    return run->record_count == run->record_capacity;
+}
+
+int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
+{
+    fn_cursor *at = run->cursor;
+    void *scratch = fn_scratch();
+    const fn_part alone = {0, 1, scratch};
+    const double begin = now();
+    double since = begin;
+    int64_t work = 0;
+    int status = FN_RUN_DONE;
+    *done = 0;
+    if (!scratch) return FN_RUN_NO_MEMORY;
+    while (*done < steps && status == FN_RUN_DONE) {
+        int64_t rows;
+        const fn_program *program = program_of(run, &rows);
+        const double *scalars = run->scalars + *done * run->scalar_count;
+        while (at->op < program->count && status == FN_RUN_DONE) {
+            const fn_op *op = program->ops + at->op;
+            if (op->kind == FN_OP_CHECK) {
+                if (!isfinite(*op->check)) {
+                    status = FN_RUN_CHECK;
+                    break;
+                }
+            } else if (op->kind == FN_OP_LEAVE) {
+                status = FN_RUN_LEFT;
+            } else {
+                apply(program, op, scalars, at->position);
+                const fn_kernel kernel = run->table->kernel[run->is_double][op->kernel];
+                if (op->parts > 1)
+                    fn_team_run(team, kernel, program->slots + op->slot, (int)op->parts);
+                else
+                    kernel(program->slots + op->slot, &alone);
+            }
+            work += op->cost;
+            at->op++;
+            /* within a step only before it begins to change anything, and not at its very end */
+            if (work > CYCLES_BETWEEN_CLOCKS && at->op <= program->commit && status == FN_RUN_DONE) {
+                work = 0;
+                if (now() - begin > seconds) status = FN_RUN_TIME;
+            }
+        }
+        if (at->op < program->count) break;
+        ++*done;
+        if (finish_step(run, rows, &since)) break;
+        if (work > CYCLES_BETWEEN_CLOCKS) {
+            work = 0;
+            if (now() - begin > seconds && status == FN_RUN_DONE) status = FN_RUN_TIME;
+        }
+    }
+    run->sums[0] += now() - since;
+    return status;
+}

@@ -1,0 +1,240 @@
+# ---- runs ------------------------------------------------------------------------------------------------------------
+# A part of _native.pyx: the border of csrc/include/run.h. Who makes bound ops is fusednet/bind.py; their Python walker is
+# backends/interp.py, which says in words what is done here.
+
+CURSOR_FIELDS = sizeof(fn_cursor) // sizeof(int64_t)
+
+cdef object address_of(array, bint writable, Py_buffer *b):
+    # The address of a contiguous array; the buffer is let go at once: whoever asks keeps the array itself.
+    PyObject_GetBuffer(array, b, PyBUF_WRITABLE if writable else 0)
+    PyBuffer_Release(b)
+
+
+cdef class Program:
+    """Bound ops of one plan and one number of rows, as the C loop wants them.
+
+    Parameters
+    ----------
+    kernels : dict of str to Kernel
+    ops : sequence of fusednet.bind.BoundOp
+    commit : int
+        The first op that may not be done twice.
+    """
+
+    cdef fn_program program
+    cdef fn_op *ops
+    cdef fn_slot *slots
+    cdef fn_patch *patches
+    cdef int dtype
+    cdef readonly list arrays        # what the slots point into
+    cdef int64_t patch_count, slot_count
+
+    def __cinit__(self):
+        self.dtype = -1
+
+    def __dealloc__(self):
+        free(self.ops)
+        free(self.slots)
+        free(self.patches)
+
+    def __init__(self, dict kernels, ops, int64_t commit):
+        cdef int64_t n = len(ops), patches = 0
+        self.arrays = []
+        for op in ops:
+            patches += sum(1 for argument in op.arguments if hasattr(argument, "patch"))
+        self.ops = <fn_op *>calloc(n + 1, sizeof(fn_op))
+        self.slots = <fn_slot *>calloc(n * MAX_SLOTS + 1, sizeof(fn_slot))
+        self.patches = <fn_patch *>calloc(patches + 1, sizeof(fn_patch))
+        if self.ops == NULL or self.slots == NULL or self.patches == NULL:
+            raise MemoryError("no memory for a plan's ops")
+        for i, op in enumerate(ops):
+            self.add(&self.ops[i], kernels, op)
+        self.program.ops = self.ops
+        self.program.count = n
+        self.program.commit = commit
+        self.program.slots = self.slots
+        self.program.patches = self.patches
+
+    cdef int add(self, fn_op *op, dict kernels, bound) except -1:
+        cdef Py_buffer buffers[MAX_ARGUMENTS]
+        cdef Py_buffer one
+        cdef fn_slot *slots = self.slots + self.slot_count
+        cdef fn_patch *patch
+        cdef Kernel kernel
+        cdef int held = 0, dtype
+        op.slot = self.slot_count
+        op.patch = self.patch_count
+        if bound.kernel == "leave":
+            op.kind = FN_OP_LEAVE
+            return 0
+        if bound.kernel == "check":
+            op.kind = FN_OP_CHECK
+            address_of(bound.arguments[0], False, &one)
+            op.check = <const double *>one.buf
+            self.arrays.append(bound.arguments[0])
+            return 0
+        kernel = kernels[bound.kernel]
+        arguments = tuple([argument.stand_in if hasattr(argument, "patch") else argument for argument in bound.arguments])
+        if len(arguments) != kernel.parameters:
+            raise TypeError(f"{bound.kernel} takes {kernel.parameters} arguments, {len(arguments)} given")
+        try:
+            dtype = kernel.fill(arguments, buffers, slots, &held)
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&buffers[held])
+        if kernel.typed:
+            if self.dtype >= 0 and dtype != self.dtype:
+                raise TypeError(f"{bound.kernel}: a plan's arrays are all float32 or all float64")
+            self.dtype = dtype
+        self.arrays.extend([argument for argument in arguments if argument is not None])
+        for k, argument in enumerate(bound.arguments):
+            if not hasattr(argument, "patch"):
+                continue
+            patch = &self.patches[self.patch_count]
+            self.patch_count += 1
+            patch.slot = op.slot + kernel.parameter[k].slot
+            if argument.patch == "scalar":
+                patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL
+                patch.source = argument.column
+            elif argument.patch == "load":
+                patch.kind = FN_PATCH_LOAD
+                address_of(argument.array, False, &one)
+                patch.base = one.buf
+                self.arrays.append(argument.array)
+            else:
+                patch.kind = FN_PATCH_ROWS
+                patch.base = slots[kernel.parameter[k].slot].p
+                patch.source = argument.row_bytes
+            op.patches += 1
+        op.kind = FN_OP_KERNEL
+        op.kernel = kernel.number
+        op.parts = bound.parts
+        op.cost = fn_kernel_cost(kernel.number, slots)
+        self.slot_count += kernel.first_size_slot + kernel.sizes
+        return 0
+
+
+cdef class Run:
+    """Programs, the user's rows and the cursor: what `advance` walks.
+
+    Parameters
+    ----------
+    isa : int
+    is_double : bool
+    full, tail : Program or None
+        For a whole batch, and for the rows left at the end of a pass.
+    rows, batch, steps_per_epoch : int
+    order, chosen : ndarray of int64 or None
+    seed : int
+    cursor : ndarray of int64, `CURSOR_FIELDS` of them
+    sums : ndarray of float64
+    records : ndarray of float64, (capacity, len(sums))
+    """
+
+    cdef fn_run run
+    cdef tuple kept
+    cdef readonly object records
+
+    def __init__(self, int isa, bint is_double, Program full, Program tail, int64_t rows, int64_t batch,
+                 int64_t steps_per_epoch, order, chosen, uint64_t seed, cursor, sums, records):
+        cdef Py_buffer b
+        if rows < 1 or batch < 1 or batch > rows or steps_per_epoch < 1 or (rows % batch != 0 and tail is None):
+            raise ValueError(f"a run of {rows} rows in batches of {batch}, {steps_per_epoch} steps per epoch")
+        memset(&self.run, 0, sizeof(self.run))
+        self.kept = (full, tail, order, chosen, cursor, sums, records)
+        self.records = records
+        self.run.table = fn_isa_table(isa)
+        self.run.is_double = is_double
+        self.run.program[0] = full.program
+        if tail is not None:
+            self.run.program[1] = tail.program
+        self.run.rows = rows
+        self.run.batch = batch
+        self.run.steps_per_epoch = steps_per_epoch
+        self.run.seed = seed
+        if order is not None:
+            expect("order", order, 8, rows)
+            address_of(order, True, &b)
+            self.run.order = <int64_t *>b.buf
+        if chosen is not None:
+            expect("chosen", chosen, 8, rows)
+            address_of(chosen, False, &b)
+            self.run.chosen = <const int64_t *>b.buf
+        expect("cursor", cursor, 8, CURSOR_FIELDS)
+        address_of(cursor, True, &b)
+        self.run.cursor = <fn_cursor *>b.buf
+        expect("sums", sums, 8, len(sums))
+        address_of(sums, True, &b)
+        self.run.sums = <double *>b.buf
+        self.run.sum_count = len(sums)
+        expect("records", records, 8, records.shape[0] * len(sums))
+        address_of(records, True, &b)
+        self.run.records = <double *>b.buf
+        self.run.record_capacity = records.shape[0]
+
+    def advance(self, scalars, double seconds):
+        """One call of the loop.
+
+        Parameters
+        ----------
+        scalars : ndarray of float64, (steps, numbers)
+            What changes from step to step; its length says how many steps are wanted.
+        seconds : float
+
+        Returns
+        -------
+        status : {"done", "time", "check", "left"}
+        steps, epochs : int
+            How many were finished; the epochs' sums are the first of `records`.
+        """
+        cdef Py_buffer b
+        cdef int64_t steps = scalars.shape[0], done = 0
+        cdef int status
+        cdef fn_team *used
+        expect("scalars", scalars, 8, steps * scalars.shape[1])
+        if team_threads > 1 and team == NULL:
+            make_team()
+        used = team
+        PyObject_GetBuffer(scalars, &b, 0)
+        self.run.scalars = <const double *>b.buf
+        self.run.scalar_count = scalars.shape[1]
+        self.run.record_count = 0
+        with nogil:
+            status = fn_run_advance(&self.run, steps, seconds, used, &done)
+        PyBuffer_Release(&b)
+        if status == FN_RUN_NO_MEMORY:
+            raise MemoryError("no memory for the kernels' scratch")
+        if status == FN_RUN_DONE:
+            word = "done"
+        elif status == FN_RUN_TIME:
+            word = "time"
+        elif status == FN_RUN_CHECK:
+            word = "check"
+        else:
+            word = "left"
+        return word, done, self.run.record_count
+
+
+cdef int expect(str name, array, int itemsize, int64_t elements) except -1:
+    if array.itemsize != itemsize or array.size != elements or not array.flags.c_contiguous:
+        raise ValueError(f"{name} of shape {array.shape} and dtype {array.dtype}; wanted {elements} contiguous elements of "
+                         f"{itemsize} bytes")
+    return 0
+
+
+def shuffle(order, chosen, seed, int64_t number):
+    """Write the order of pass `number` into `order` (int64); see fn_shuffle in csrc/include/run.h."""
+    cdef Py_buffer b, c
+    expect("order", order, 8, order.size)
+    address_of(order, True, &b)
+    c.buf = NULL
+    if chosen is not None:
+        expect("chosen", chosen, 8, order.size)
+        address_of(chosen, False, &c)
+    fn_shuffle(<int64_t *>b.buf, <const int64_t *>c.buf, order.size, <uint64_t>seed, number)
+
+
+def parts(int64_t cost, int threads):
+    """How many of `threads` threads a call of that cost is worth."""
+    return fn_parts(cost, threads)

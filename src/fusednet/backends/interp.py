@@ -1,0 +1,113 @@
+"""The plan's walker in Python: any table's kernels called one by one, in the order and under the rules of the C loop.
+
+Reads nothing of ours; read by runner.py. The C twin is csrc/engine/run.c, whose header says what a run is; a test holds
+the two together op by op.
+"""
+
+import math
+import time
+
+import numpy as np
+
+from fusednet.backends.ref_numpy import random_words
+
+STEP, EPOCH, EPOCH_STEP, PASS, POSITION, OP = range(6)
+"""Places in the cursor, as in fn_cursor."""
+
+CURSOR_FIELDS = 6
+
+_SHUFFLE_OP = 0xFFFF
+
+
+def shuffle(order: np.ndarray, chosen: np.ndarray | None, seed: int, number: int) -> None:
+    """Write the order of pass `number` into `order` (int64); see fn_shuffle in csrc/include/run.h."""
+    n = len(order)
+    rows = (np.arange(n) if chosen is None else chosen).tolist()
+    words = random_words(n, seed, number, _SHUFFLE_OP)
+    partners = ((words * np.arange(1, n + 1, dtype=np.uint64)) >> np.uint64(32)).tolist()
+    for i in range(n - 1, 0, -1):
+        j = partners[i]
+        rows[i], rows[j] = rows[j], rows[i]
+    order[:] = rows
+
+
+class Run:
+    """What `advance` walks; arguments as for `_native.Run`, programs are `fusednet.bind.BoundProgram`."""
+
+    def __init__(self, table, full, tail, rows, batch, steps_per_epoch, order, chosen, seed, cursor, sums, records):
+        self.table, self.programs = table, (full, tail)
+        self.rows, self.batch, self.steps_per_epoch = rows, batch, steps_per_epoch
+        self.order, self.chosen, self.seed = order, chosen, seed
+        self.cursor, self.sums, self.records = cursor, sums, records
+
+    def advance(self, scalars: np.ndarray, seconds: float) -> tuple[str, int, int]:
+        """One call of the loop; see `_native.Run.advance`."""
+        begin = since = time.perf_counter()
+        cursor, done, epochs, status = self.cursor, 0, 0, "done"
+        while done < len(scalars) and status == "done":
+            rows = min(self.rows - int(cursor[POSITION]), self.batch)
+            program = self.programs[rows < self.batch]
+            while cursor[OP] < len(program.ops) and status == "done":
+                op = program.ops[cursor[OP]]
+                if op.kernel == "check":
+                    if not math.isfinite(op.arguments[0][0]):
+                        status = "check"
+                        break
+                elif op.kernel == "leave":
+                    status = "left"
+                else:
+                    self._call(op, scalars[done])
+                cursor[OP] += 1
+                if cursor[OP] <= program.commit and status == "done" and time.perf_counter() - begin > seconds:
+                    status = "time"
+            if cursor[OP] < len(program.ops):
+                break
+            done += 1
+            if self._finish_step(rows):
+                now = time.perf_counter()
+                self.sums[0] += now - since
+                since = now
+                self.records[epochs] = self.sums
+                self.sums[:] = 0
+                epochs += 1
+                if epochs == len(self.records):
+                    break
+            if time.perf_counter() - begin > seconds and status == "done":
+                status = "time"
+        self.sums[0] += time.perf_counter() - since
+        return status, done, epochs
+
+    def _call(self, op, scalars: np.ndarray) -> None:
+        position = int(self.cursor[POSITION])
+        arguments = [resolve(argument, scalars, position) for argument in op.arguments]
+        getattr(self.table, op.kernel)(*arguments)
+
+    def _finish_step(self, rows: int) -> bool:
+        """Move the cursor on; whether an epoch has ended."""
+        cursor = self.cursor
+        cursor[OP] = 0
+        cursor[STEP] += 1
+        self.sums[1] += rows
+        cursor[POSITION] += rows
+        if cursor[POSITION] == self.rows:
+            cursor[POSITION] = 0
+            cursor[PASS] += 1
+            if self.order is not None:
+                shuffle(self.order, self.chosen, self.seed, int(cursor[PASS]))
+        cursor[EPOCH_STEP] += 1
+        if cursor[EPOCH_STEP] < self.steps_per_epoch:
+            return False
+        cursor[EPOCH] += 1
+        cursor[EPOCH_STEP] = 0
+        return True
+
+
+def resolve(argument, scalars: np.ndarray, position: int):
+    """An argument of a bound op as the kernel takes it, at the step with these numbers and this position."""
+    kind = getattr(argument, "patch", None)
+    if kind == "scalar":
+        value = float(scalars[argument.column])
+        return int(value) if argument.whole else value
+    if kind == "load":
+        return float(argument.array[0])
+    return argument.at(position) if kind == "rows" else argument

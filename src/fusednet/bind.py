@@ -1,0 +1,153 @@
+"""A plan with arrays in its tensors' places: calls that a walker can make.
+
+Reads plan.py, arena.py, the kernel list; read by runner.py. The walkers (csrc/engine/run.c through _run.pxi, and
+backends/interp.py) take its `BoundOp`s.
+
+a) An argument that changes from step to step is one of three patches; everything else is decided here, once.
+b) Threads are shared out here too, from the kernel's cost, so that both walkers and `Plan.dump` say the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusednet.backends.table import KERNELS, parts
+from fusednet.plan import Column, Flat, Loaded, Part, PerRow, Plan, Rows, Scalar
+
+
+@dataclass(frozen=True)
+class StepScalar:
+    """The step's number in `column` of what `advance` is given; `whole` where the kernel wants an integer."""
+
+    column: int
+    whole: bool
+    patch = "scalar"
+    stand_in = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """What `array`, one float64, holds at the call."""
+
+    array: np.ndarray
+    patch = "load"
+    stand_in = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class RowsFrom:
+    """The next `rows` rows of `array` from the cursor's position on; `flat`: as one row of elements."""
+
+    array: np.ndarray
+    rows: int
+    flat: bool
+    patch = "rows"
+
+    def at(self, position: int) -> np.ndarray:
+        """The rows from `position` on."""
+        rows = self.array[position : position + self.rows]
+        return rows.reshape(-1) if self.flat else rows
+
+    @property
+    def stand_in(self) -> np.ndarray:
+        return self.at(0)
+
+    @property
+    def row_bytes(self) -> int:
+        return self.array.strides[0]
+
+
+@dataclass(frozen=True, eq=False)
+class BoundOp:
+    """A call that stands ready: a kernel's name (or "check", "leave"), its arguments, the parts it is divided in."""
+
+    kernel: str
+    arguments: tuple
+    parts: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class BoundProgram:
+    """A plan's ops for a number of rows.
+
+    Attributes
+    ----------
+    ops : tuple of BoundOp
+    commit : int
+    rows : int
+    """
+
+    ops: tuple[BoundOp, ...]
+    commit: int
+    rows: int
+
+
+class Binder:
+    """Puts arrays in the places of a plan's tensors.
+
+    Parameters
+    ----------
+    plan : Plan
+    arrays : dict of str to ndarray
+        By name: the flat vectors ("params", "grads", "sums", moments), and all other tensors but those in "work",
+        "params" and "grads".
+    views : dict of str to ndarray
+        Tensors in "params" and "grads".
+    arena : ndarray of uint8
+        At least `plan.arena` bytes, 64-byte aligned.
+    threads : int
+    """
+
+    def __init__(self, plan: Plan, arrays: dict, views: dict, arena: np.ndarray, threads: int):
+        self.plan, self.arrays, self.views, self.arena, self.threads = plan, arrays, views, arena, threads
+
+    def program(self, rows: int) -> BoundProgram:
+        """The plan's ops for batches of `rows` rows."""
+        return BoundProgram(tuple(self._op(op, rows) for op in self.plan.ops), self.plan.commit, rows)
+
+    def _array(self, name: str, rows: int) -> np.ndarray:
+        if name in self.views:
+            return self.views[name]
+        tensor = self.plan.tensors[name]
+        if tensor.region != "work":
+            return self.arrays[name]
+        shape = tuple(rows if extent == "m" else extent for extent in tensor.shape)
+        nbytes = tensor.bytes(rows)
+        return self.arena[tensor.offset : tensor.offset + nbytes].view(tensor.dtype).reshape(shape)
+
+    def _argument(self, argument, rows: int):
+        if isinstance(argument, str):
+            return self._array(argument, rows)
+        if isinstance(argument, Flat):
+            return self._array(argument.tensor, rows).reshape(-1)
+        if isinstance(argument, Column):
+            return self._array(argument.tensor, rows).reshape(-1, 1)
+        if isinstance(argument, Part):
+            return self._array(argument.tensor, rows)[argument.begin : argument.end]
+        if isinstance(argument, PerRow):
+            return 1.0 / rows
+        if isinstance(argument, Scalar):
+            return StepScalar(self.plan.scalars.index(argument), argument.name == "step")
+        if isinstance(argument, Loaded):
+            return Load(self._array(argument.tensor, rows))
+        if isinstance(argument, Rows):
+            return RowsFrom(self._array(argument.tensor, rows), rows, argument.flat)
+        return argument
+
+    def _op(self, op, rows: int) -> BoundOp:
+        arguments = tuple(self._argument(argument, rows) for argument in op.arguments)
+        if op.kernel not in KERNELS:
+            return BoundOp(op.kernel, arguments)
+        return BoundOp(op.kernel, arguments, parts(cost(op.kernel, arguments), self.threads))
+
+
+def cost(kernel: str, arguments: tuple) -> int:
+    """The cost of a call by its arguments' shapes, as the list says it."""
+    values: dict[str, int] = {}
+    for parameter, argument in zip(KERNELS[kernel].parameters, arguments, strict=True):
+        array = getattr(argument, "stand_in", argument)
+        if parameter.role == "int" and isinstance(array, int):
+            values[parameter.name] = array
+        for name, extent in zip(parameter.shape, getattr(array, "shape", ()), strict=False):
+            values[name] = extent
+    return KERNELS[kernel].cost(values)

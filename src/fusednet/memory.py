@@ -1,0 +1,172 @@
+"""The arrays of one network: weights, gradients, moments, running statistics, the arena.
+
+Reads params.py, spec.py, initializers.py; read by model.py, trainer.py, runner.py.
+
+a) All arrays are NumPy's, on 64-byte boundaries; the engine only borrows them.
+b) `parameters` are views of the flat vector `params`: who writes into one changes the network.
+c) Gradients, moments and the arena are made when training begins; a network that only predicts has none.
+"""
+
+import numpy as np
+
+from fusednet import initializers, params
+from fusednet.backends import current
+from fusednet.optimizers import Optimizer
+from fusednet.spec import Activation, BatchNormalization, Dense, Network
+
+_BLOCK = 4096  # rows that are looked at together when the normalisation is learnt
+
+
+class Memory:
+    """The arrays of `network`, whose `features` are known.
+
+    Attributes
+    ----------
+    layout : params.Layout
+    params : ndarray, (layout.size,)
+    parameters : dict of str to ndarray
+        Views of `params` by name.
+    running : dict of str to ndarray
+        Running means and variances of the batch normalisations.
+    normalization : dict of str to ndarray
+        "layer/mean" and "layer/scale" of the normalisation, (features,).
+    grads : ndarray or None
+    state : dict of str to ndarray
+        The optimizer's moments and average, each like `params`.
+    """
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.layout = params.layout(network)
+        self.params = params.empty(self.layout.size, network.dtype, 0)
+        self.parameters = self.views(self.params)
+        self.running = {
+            name: params.empty(columns, network.dtype, 1 if name.endswith("var") else 0)
+            for name, columns in self.layout.running.items()
+        }
+        self.normalization: dict[str, np.ndarray] = {}
+        layer = network.normalization
+        if layer is not None:
+            for name, fill in (("mean", 0), ("scale", 1)):
+                self.normalization[f"{layer.name}/{name}"] = params.empty(network.features, network.dtype, fill)
+        self.normalized = layer is None
+        if layer is not None and layer.mean is not None:
+            self.set_normalization(np.asarray(layer.mean), np.asarray(layer.variance))
+        self.grads: np.ndarray | None = None
+        self.state: dict[str, np.ndarray] = {}
+        self._arena = params.empty(0, np.uint8)
+
+    def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """The weight arrays as views of a flat vector, in the order of the layers."""
+        return {name: vector[at.begin : at.end].reshape(at.shape) for name, at in self.layout.places.items()}
+
+    def initialize(self, seed: int) -> None:
+        """Draw all weights anew; running statistics begin again."""
+        following = _activations(self.network)
+        for i, (name, at) in enumerate(self.layout.places.items()):
+            rng = np.random.Generator(np.random.Philox(key=[seed % 2**64, i]))
+            kind = following.get(at.layer.name, "linear")
+            self.parameters[name][...] = initializers.draw(at.initializer, at.shape, rng, kind, self.network.dtype)
+        for name, array in self.running.items():
+            array.fill(1 if name.endswith("var") else 0)
+
+    def set_normalization(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Let the normalisation shift by `mean` and divide by the root of `variance` (by 1 where it is 0)."""
+        layer = self.network.normalization
+        for name, values in (("mean", mean), ("variance", variance)):
+            if values.size not in (1, self.network.features):
+                raise ValueError(f"{layer.name}: {name} has {values.size} values, the data have "
+                                 f"{self.network.features} features; wanted one for each, or one for all")
+        deviation = np.sqrt(variance)
+        self.normalization[f"{layer.name}/mean"][:] = mean
+        self.normalization[f"{layer.name}/scale"][:] = 1 / np.where(deviation > 0, deviation, 1)
+        self.normalized = True
+
+    def prepare(self, optimizer: Optimizer) -> None:
+        """Make what training needs; moments that are there stay."""
+        if self.grads is None:
+            self.grads = params.empty(self.layout.size, self.network.dtype, 0)
+        wanted = list(optimizer.state) + (["average"] if optimizer.use_ema else [])
+        for name in wanted:
+            if name not in self.state:
+                self.state[name] = params.empty(self.layout.size, self.network.dtype, 0)
+                if name == "average":
+                    self.state[name][:] = self.params
+                else:
+                    for view in self.views(self.state[name]).values():
+                        view.fill(optimizer.initial(name))
+        for name in set(self.state) - set(wanted):
+            del self.state[name]
+
+    def keep(self, name: str, array: np.ndarray) -> None:
+        """Take the state array `name` over from a file."""
+        self.state[name] = params.empty(self.layout.size, self.network.dtype)
+        self.state[name][:] = array
+
+    def adapt(self, x: np.ndarray, chosen: np.ndarray | None) -> None:
+        """Learn the normalisation from the rows `chosen` of x (None: all), in one pass over them."""
+        table, features = current(), self.network.features
+        count, mean, squares = 0, np.zeros(features), np.zeros(features)
+        rows = len(x) if chosen is None else len(chosen)
+        block = np.empty((min(rows, _BLOCK), features), self.network.dtype)
+        some_mean, some_var = (np.empty(features, self.network.dtype) for _ in range(2))
+        for begin in range(0, rows, _BLOCK):
+            part = block[: min(_BLOCK, rows - begin)]
+            index = None if chosen is None else chosen[begin : begin + len(part)]
+            table.gather_rows(part, x[begin:] if index is None else x, index, None, None)
+            table.batch_norm_stats(some_mean, some_var, part)
+            # mean and squares about it of two sets joined (Chan, Golub & LeVeque 1983)
+            delta, total = some_mean - mean, count + len(part)
+            mean += delta * (len(part) / total)
+            squares += some_var.astype(np.float64) * len(part) + delta**2 * (count * len(part) / total)
+            count = total
+        self.set_normalization(mean, squares / count)
+
+    def average_weights(self) -> None:
+        """Put the moving average in the weights' place; `trained_weights` is the way back."""
+        self.state["trained"] = params.empty(self.layout.size, self.network.dtype)
+        self.state["trained"][:] = self.params
+        self.params[:] = self.state["average"]
+
+    def trained_weights(self) -> None:
+        """Take back what `average_weights` did, so that training goes on as if it had not stopped."""
+        if "trained" in self.state:
+            self.params[:] = self.state.pop("trained")
+
+    def arena(self, nbytes: int) -> np.ndarray:
+        """At least `nbytes` bytes; the same memory as long as it is large enough."""
+        if self._arena.size < nbytes:
+            self._arena = params.empty(nbytes, np.uint8)
+        return self._arena
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the arena, by the names that plans give them."""
+        arrays = {"params": self.params, **self.state, **self.running, **self.normalization}
+        if self.grads is not None:
+            arrays["grads"] = self.grads
+        return arrays
+
+    def named(self) -> dict[str, np.ndarray]:
+        """Weights and their gradients by the names that plans give them."""
+        names = dict(self.parameters)
+        if self.grads is not None:
+            names |= {f"d {name}": view for name, view in self.views(self.grads).items()}
+        return names
+
+
+def _activations(network: Network) -> dict[str, str]:
+    """The activation that each dense layer's output comes to, past batch normalisation and dropout, by layer name."""
+    kinds = {}
+    for i, layer in enumerate(network.layers):
+        if not isinstance(layer, Dense):
+            continue
+        kind = layer.activation.kind
+        for after in network.layers[i + 1 :]:
+            if kind != "linear" or isinstance(after, Dense):
+                break
+            if isinstance(after, Activation):
+                kind = after.kind
+            elif isinstance(after, BatchNormalization):
+                continue
+        kinds[layer.name] = kind
+    return kinds

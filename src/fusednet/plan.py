@@ -1,0 +1,241 @@
+"""What a plan is: the schedule of a step as plain data. Which kernels run, in which order, on which memory.
+
+Reads arena.py (tensors) and the kernel list; made by planner.py, read by bind.py, which puts arrays in its tensors'
+places.
+
+a) A plan is printable (`Plan.dump`) and comparable, and has no array in it.
+b) Every op is a call of a kernel of the list, or one of two words that steer: "check" ends the run if a number is not
+   finite, "leave" lets Python do something within the step.
+c) Ops before `commit` write only what each step writes anew (arena, gradients): a step can be given up there. From
+   `commit` on weights, moments, running statistics and sums change.
+"""
+
+from dataclasses import dataclass
+
+from fusednet.arena import Tensor
+from fusednet.backends.table import KERNELS, parts
+from fusednet.spec import Network
+
+# ---- what an op's arguments are, beside tensors' names, numbers and None ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number that changes from step to step, times a constant; computed for many steps at once."""
+
+    name: str
+    factor: float = 1.0
+
+    def __str__(self):
+        return f"${self.name}" + ("" if self.factor == 1 else f"*{self.factor:g}")
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """1 / rows of the batch."""
+
+    def __str__(self):
+        return "1/rows"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a tensor of one float64 holds when the op runs."""
+
+    tensor: str
+
+    def __str__(self):
+        return f"[{self.tensor}]"
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A tensor as one row of elements."""
+
+    tensor: str
+
+    def __str__(self):
+        return f"{self.tensor}.flat"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A vector as a matrix of one column."""
+
+    tensor: str
+
+    def __str__(self):
+        return f"{self.tensor}.column"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Elements begin to end of a flat vector."""
+
+    tensor: str
+    begin: int
+    end: int
+
+    def __str__(self):
+        return f"{self.tensor}[{self.begin}:{self.end}]"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The batch's rows of an array of all rows, where they lie; `flat`: as one row of elements."""
+
+    tensor: str
+    flat: bool = False
+
+    def __str__(self):
+        return f"{self.tensor}@rows" + (".flat" if self.flat else "")
+
+
+@dataclass(frozen=True)
+class Op:
+    """One call: a kernel of the list, "check" or "leave"; `of` names the layers it works for."""
+
+    kernel: str
+    arguments: tuple
+    of: str
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How data come in.
+
+    Attributes
+    ----------
+    x : str
+        dtype of the rows.
+    y : {"", "labels", "targets"}
+        int32 labels, or rows of the network's dtype.
+    weighted, ordered : bool
+        Whether rows have weights; whether an order of rows is given.
+    columns : int
+        Of the targets.
+    """
+
+    x: str
+    y: str = ""
+    weighted: bool = False
+    ordered: bool = False
+    columns: int = 0
+
+
+FIRST_SUMS = ("seconds", "rows", "loss", "weight")
+"""What the first sums of an epoch are; metrics follow, and the penalty of the regularizers."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule and its memory.
+
+    Attributes
+    ----------
+    mode : {"train", "evaluate", "predict"}
+    network : Network
+    batch : int
+        Rows for which the arena is laid out; a program may be bound to fewer.
+    ops : tuple of Op
+    commit : int
+        The first op that changes what lasts.
+    tensors : dict of str to Tensor
+    arena : int
+        Bytes of the tensors in "work".
+    scalars : tuple of Scalar
+        The numbers that `Scalar` arguments name, in the order of the columns that they are given in.
+    sums : tuple of str
+    fused : tuple of str
+        The stages, as names of layers joined by "+".
+    """
+
+    mode: str
+    network: Network
+    batch: int
+    ops: tuple[Op, ...]
+    commit: int
+    tensors: dict[str, Tensor]
+    arena: int
+    scalars: tuple[Scalar, ...]
+    sums: tuple[str, ...]
+    fused: tuple[str, ...]
+
+    def dump(self, threads: int = 1) -> str:
+        """The plan as text: stages, ops in order with the parts that `threads` threads would share, tensors.
+
+        Parameters
+        ----------
+        threads : int, default 1
+
+        Returns
+        -------
+        str
+        """
+        return _text(self, threads)
+
+
+# ---- as text ---------------------------------------------------------------------------------------------------------
+
+
+def _text(plan: Plan, threads: int) -> str:
+    lines = [
+        f"{plan.mode}: batch {plan.batch}, {plan.network.dtype}, arena {plan.arena:,} bytes, {len(plan.ops)} ops",
+        f"stages: {', '.join(plan.fused)}",
+        f"sums: {', '.join(plan.sums)}",
+        f"numbers of a step: {', '.join(map(str, plan.scalars)) or 'none'}",
+        "",
+    ]
+    width = max(len(op.kernel) for op in plan.ops)
+    rows = []
+    for i, op in enumerate(plan.ops):
+        if i == plan.commit:
+            rows.append(("", "", "---- what lasts changes from here on", ""))
+        shared = str(_parts(plan, op, threads)) if op.kernel in KERNELS else "-"
+        rows.append((f"{i:3}", shared, f"{op.kernel:{width}}  {_arguments(op)}", op.of))
+    for number, shared, call, of in rows:
+        lines.append(f"{number:3} {shared:>2} {call}{f'   ({of})' if of else ''}".rstrip())
+    lines += ["", "tensors:"]
+    size = max((len(name) for name in plan.tensors), default=0)
+    for tensor in sorted(plan.tensors.values(), key=lambda t: (t.region != "work", t.region, t.offset or 0, t.name)):
+        shape = "x".join(map(str, tensor.shape))
+        where = f"arena {tensor.offset:>10,}" if tensor.offset is not None else f"{tensor.region:16}"
+        live = f"ops {tensor.live[0]}-{tensor.live[1]}" if tensor.live and tensor.offset is not None else ""
+        lines.append(f"  {tensor.name:{size}}  {shape:>12}  {tensor.dtype:8} {where} {live}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(op) -> str:
+    if op.kernel not in KERNELS:
+        return ", ".join(_word(argument) for argument in op.arguments)
+    names = KERNELS[op.kernel].parameters
+    return ", ".join(f"{p.name}={_word(a)}" for p, a in zip(names, op.arguments, strict=True) if a is not None)
+
+
+def _word(argument) -> str:
+    return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
+
+
+def _extents(plan: Plan, argument) -> tuple:
+    """The shape of an op's argument for a full batch."""
+    if isinstance(argument, Part):
+        return (argument.end - argument.begin,)
+    name = argument if isinstance(argument, str) else getattr(argument, "tensor", None)
+    if name is None:
+        return ()
+    shape = tuple(plan.batch if extent in ("m", "rows") else extent for extent in plan.tensors[name].shape)
+    if isinstance(argument, Flat) or (isinstance(argument, Rows) and argument.flat):
+        size = 1
+        for extent in shape:
+            size *= extent
+        return (size,)
+    return (*shape, 1) if isinstance(argument, Column) else shape
+
+
+def _parts(plan: Plan, op, threads: int) -> int:
+    values = {}
+    for parameter, argument in zip(KERNELS[op.kernel].parameters, op.arguments, strict=True):
+        if parameter.role == "int" and isinstance(argument, int):
+            values[parameter.name] = argument
+        values |= dict(zip(parameter.shape, _extents(plan, argument), strict=False))
+    return parts(KERNELS[op.kernel].cost(values), threads)

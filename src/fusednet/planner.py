@@ -1,0 +1,486 @@
+"""How a plan is made: from a network, a loss, an optimizer and a way of feeding to the ops of a step.
+
+Reads fuse.py (stages), params.py (places), arena.py (memory), losses.py, optimizers.py, metrics.py; makes what plan.py
+describes.
+
+a) A network is a chain, so its schedule is a list: forward, loss, backward, update. Lifetimes follow from the list, and
+   from them the offsets in one arena.
+b) There is a rule for each kind of stage on the way forward (`_FORWARD`); the way back is one loop, because what can be
+   fused there depends on the neighbour.
+c) The gradient with respect to a stage's output lies in one tensor, which the ops of the way back change in place.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fusednet import fuse, params
+from fusednet.arena import Tensor, place
+from fusednet.backends.table import CHUNK
+from fusednet.fuse import Chain, Stage
+from fusednet.losses import Custom, Loss
+from fusednet.metrics import Metric
+from fusednet.optimizers import Optimizer
+from fusednet.plan import FIRST_SUMS, Column, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
+from fusednet.spec import Network
+
+
+@dataclass
+class _Builder:
+    """A plan that is being made."""
+
+    network: Network
+    batch: int
+    ops: list[Op] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    commit: list[Op] = field(default_factory=list)
+    scalars: dict[Scalar, None] = field(default_factory=dict)
+    sums: list[str] = field(default_factory=lambda: list(FIRST_SUMS))
+
+    def work(self, name: str, *shape, dtype: str = "T") -> str:
+        return self.tensor(name, *shape, dtype=dtype, region="work")
+
+    def tensor(self, name: str, *shape, dtype: str = "T", region: str) -> str:
+        assert name not in self.tensors, name
+        self.tensors[name] = Tensor(name, shape, self.network.dtype if dtype == "T" else dtype, region)
+        return name
+
+    def call(self, kernel: str, *arguments, of: str) -> None:
+        self.ops.append(self._op(kernel, arguments, of))
+
+    def later(self, kernel: str, *arguments, of: str) -> None:
+        """An op of the part that changes what lasts."""
+        self.commit.append(self._op(kernel, arguments, of))
+
+    def _op(self, kernel: str, arguments: tuple, of: str) -> Op:
+        for argument in arguments:
+            if isinstance(argument, Scalar):
+                self.scalars[argument] = None
+        return Op(kernel, arguments, of)
+
+    def sum(self, name: str) -> Part:
+        """A place for the sum `name`."""
+        if name not in self.sums:
+            self.sums.append(name)
+        index = self.sums.index(name)
+        return Part("sums", index, index + 1)
+
+    def finish(self, mode: str, chain: Chain) -> Plan:
+        self.tensor("sums", len(self.sums), dtype="float64", region="sums")
+        ops = (*self.ops, *self.commit)
+        tensors, arena = place(self.tensors, ops, self.batch)
+        fused = tuple("+".join(stage.layers) for stage in chain.stages)
+        return Plan(mode, self.network, self.batch, ops, len(self.ops), tensors, arena, tuple(self.scalars),
+                    tuple(self.sums), fused)
+
+
+# ---- data in ---------------------------------------------------------------------------------------------------------
+
+
+def _plan_input(b: _Builder, feed: Feed) -> str | Rows:
+    """The batch's rows, gathered, converted and normalised; or where they lie."""
+    features, network = b.network.features, b.network
+    b.tensor("data.x", "rows", features, dtype=feed.x, region="data")
+    normalization = network.normalization
+    index = None
+    if feed.ordered:
+        b.tensor("order", "rows", dtype="int64", region="data")
+        index = Rows("order")
+    if index is None and normalization is None and feed.x == network.dtype:
+        return Rows("data.x")
+    shift = scale = None
+    if normalization is not None:
+        shift = b.tensor(f"{normalization.name}/mean", features, region="normalization")
+        scale = b.tensor(f"{normalization.name}/scale", features, region="normalization")
+    x = b.work("x", "m", features)
+    b.call("gather_rows", x, "data.x" if index else Rows("data.x"), index, shift, scale,
+           of=normalization.name if normalization else "data")
+    return x
+
+
+def _plan_targets(b: _Builder, feed: Feed) -> tuple[str | Rows | None, str | Rows | None]:
+    """The batch's labels or targets, and weights."""
+    y = weight = None
+    index = Rows("order") if feed.ordered else None
+    if feed.y == "labels":
+        b.tensor("data.y", "rows", dtype="int32", region="data")
+        y = Rows("data.y")
+        if index:
+            y = b.work("y", "m", dtype="int32")
+            b.call("gather_labels", y, "data.y", index, of="data")
+    elif feed.y == "targets":
+        b.tensor("data.y", "rows", feed.columns, region="data")
+        y = Rows("data.y")
+        if index:
+            y = b.work("y", "m", feed.columns)
+            b.call("gather_rows", y, "data.y", index, None, None, of="data")
+    if feed.weighted:
+        b.tensor("data.weight", "rows", region="data")
+        weight = Rows("data.weight")
+        if index:
+            weight = b.work("weight", "m")
+            b.call("gather_rows", Column(weight), Column("data.weight"), index, None, None, of="data")
+    return y, weight
+
+
+# ---- forward ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Done:
+    """A stage that has been computed."""
+
+    stage: Stage
+    x: str | Rows
+    y: str
+    saved: str | None = None  # from which the activation's derivative is taken
+    mean: str | None = None
+    var: str | None = None
+    op: int = 0               # the dropout's number
+
+
+def _activation(stage: Stage) -> tuple[int, float]:
+    return stage.activation.code, stage.activation.alpha or 0.0
+
+
+def _parameters(b: _Builder, chain: Chain, layout: params.Layout) -> None:
+    names = {stage.name for stage in chain.stages}
+    for name, at in layout.places.items():
+        if at.layer.name in names:
+            b.tensor(name, *at.shape, region="params")
+    for name, columns in layout.running.items():
+        if name.split("/")[0] in names:
+            b.tensor(name, columns, region="running")
+
+
+def _plan_forward(b: _Builder, chain: Chain, x: str | Rows, *, training: bool, seed: int = 0, out=None) -> list[_Done]:
+    done: list[_Done] = []
+    dropouts = 0
+    for i, stage in enumerate(chain.stages):
+        last = out is not None and i == len(chain.stages) - 1
+        entry = _Done(stage, x, "")
+        kept = training or not isinstance(x, str)  # the input has to stay as it is
+        in_place = not kept or (stage.kind == "dropout" and isinstance(x, str) and _may_drop_in_place(done))
+        if last:
+            y = out
+        elif in_place and stage.kind != "affine":
+            y = x
+        else:
+            y = b.work(f"{stage.name}.y" if f"{stage.name}.y" not in b.tensors else f"{stage.name}.f", "m", stage.width)
+        entry.y = y
+        if stage.activation.kind not in ("linear", "softmax"):
+            entry.saved = y
+        z = None
+        if training and stage.activation.saves_input:
+            if stage.kind == "activation":
+                entry.saved = x
+            else:
+                entry.saved = z = b.work(f"{stage.name}.z", "m", stage.width)
+        if stage.kind == "dropout":
+            entry.op = dropouts
+            dropouts += 1
+        _FORWARD[stage.kind](b, entry, y, z, training, seed)
+        done.append(entry)
+        x = y
+    return done
+
+
+def _may_drop_in_place(done: list[_Done]) -> bool:
+    """Whether the last stage's way back can do with its output as dropout leaves it: where it is not dropped its sign
+    is the same, where it is dropped the gradient is 0."""
+    kind = done[-1].stage.activation.kind if done else "linear"
+    return kind in ("linear", "relu", "leaky_relu") or (kind != "softmax" and done[-1].saved != done[-1].y)
+
+
+def _affine_forward(b, entry, y, z, training, seed):
+    stage = entry.stage
+    bias = f"{stage.name}/bias" if stage.layer.use_bias else None
+    b.call("affine_fwd", y, z, entry.x, f"{stage.name}/kernel", bias, *_activation(stage), of="+".join(stage.layers))
+
+
+def _batch_norm_forward(b, entry, y, z, training, seed):
+    stage, of = entry.stage, "+".join(entry.stage.layers)
+    running = f"{stage.name}/running_mean", f"{stage.name}/running_var"
+    mean, var = running
+    if training:
+        mean, var = b.work(f"{stage.name}.mean", stage.width), b.work(f"{stage.name}.var", stage.width)
+        b.call("batch_norm_stats", mean, var, entry.x, of=stage.name)
+        b.later("batch_norm_running", *running, mean, var, stage.layer.momentum, 1.0, of=stage.name)
+    entry.mean, entry.var = mean, var
+    b.call("batch_norm_fwd", y, z, entry.x, mean, var, f"{stage.name}/gamma", f"{stage.name}/beta", stage.layer.epsilon,
+           *_activation(stage), of=of)
+
+
+def _activation_forward(b, entry, y, z, training, seed):
+    b.call("activation_fwd", _flat(y), _flat(entry.x), *_activation(entry.stage), of=entry.stage.name)
+
+
+def _softmax_forward(b, entry, y, z, training, seed):
+    b.call("softmax_fwd", y, entry.x, of=entry.stage.name)
+
+
+def _dropout_forward(b, entry, y, z, training, seed):
+    _drop(b, y, entry.x, entry, seed)
+
+
+def _drop(b, y, x, entry, seed):
+    rate = entry.stage.layer.rate
+    b.call("dropout", _flat(y), _flat(x), rate, 1 / (1 - rate), seed, Scalar("step"), entry.op, of=entry.stage.name)
+
+
+def _flat(x: str | Rows):
+    return Rows(x.tensor, flat=True) if isinstance(x, Rows) else Flat(x)
+
+
+_FORWARD = {
+    "affine": _affine_forward,
+    "batch_norm": _batch_norm_forward,
+    "activation": _activation_forward,
+    "softmax": _softmax_forward,
+    "dropout": _dropout_forward,
+}
+
+
+# ---- loss and metrics ------------------------------------------------------------------------------------------------
+
+
+def _plan_metrics(b: _Builder, chain: Chain, metrics: tuple[Metric, ...], z, y, weight, feed: Feed) -> None:
+    """Values per row of each metric, added to its sum. They come before the loss, which may write over z."""
+    predicted = None
+    for metric in metrics:
+        source = z
+        if metric.needs_output and chain.head is not None:
+            if predicted is None:
+                predicted = b.work("predicted", "m", chain.outputs)
+                if chain.head.kind == "softmax":
+                    b.call("softmax_fwd", predicted, z, of="metrics")
+                else:
+                    b.call("activation_fwd", _flat(predicted), _flat(z), chain.head.code, 0.0, of="metrics")
+            source = predicted
+        rows = b.work(f"{metric.name}.rows", "m")
+        kernel, options = metric.call(feed.y, chain.outputs, chain.head is not None)
+        nothing = (None,) if metric.has_gradient else ()
+        scale = (1.0,) if metric.has_gradient else ()
+        b.call(kernel, rows, *nothing, source, y, weight, *options, *scale, of=metric.name)
+        b.later("accumulate", b.sum(metric.name), rows, 1.0, of=metric.name)
+
+
+def _plan_loss(b: _Builder, loss: Loss, chain: Chain, z, dz, y, weight, feed: Feed) -> str:
+    """Values per row, and the gradient where `dz` is given; the name of their sum over the batch."""
+    rows = b.work("loss.rows", "m")
+    scale: object = PerRow()
+    if weight is not None and dz is not None:
+        scale = Loaded(b.work("loss.scale", 1, dtype="float64"))
+        b.call("inverse_sum", scale.tensor, weight, of="loss")
+    if isinstance(loss, Custom):
+        b.call("leave", z, dz, y, weight, rows, scale, of="loss")
+    else:
+        kernel = loss.labels_kernel if feed.y == "labels" else loss.kernel
+        scale = scale if dz is not None else 1.0
+        b.call(kernel, rows, dz, z, y, weight, *loss.options(chain.outputs), scale, of="loss")
+    total = b.work("loss.total", 1, dtype="float64")
+    b.call("sum", total, rows, of="loss")
+    b.later("accumulate_partial", b.sum("loss"), total, 1.0, of="loss")
+    if weight is not None:
+        b.later("accumulate", b.sum("weight"), weight, 1.0, of="loss")
+    return total
+
+
+# ---- backward --------------------------------------------------------------------------------------------------------
+
+
+def _gradient(b: _Builder, name: str, layout: params.Layout) -> str:
+    gradient = f"d {name}"
+    if gradient not in b.tensors:
+        b.tensor(gradient, *layout.places[name].shape, region="grads")
+    return gradient
+
+
+def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layout, seed: int) -> None:
+    first = next(i for i, entry in enumerate(done) if entry.stage.has_parameters)
+    before_activation = False  # whether dy is with respect to what the stage's activation was given
+    for i in range(len(done) - 1, first - 1, -1):
+        entry, stage = done[i], done[i].stage
+        previous = done[i - 1] if i > first else None
+        of = "+".join(stage.layers)
+        active = stage.activation.kind not in ("linear", "softmax") and not before_activation
+        if active and stage.kind in ("affine", "activation"):
+            b.call("activation_bwd", Flat(dy), Flat(dy), _flat(entry.saved), *_activation(stage), of=of)
+        before_activation = False
+        if stage.kind == "affine":
+            db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
+            b.call("affine_bwd_dw", _gradient(b, f"{stage.name}/kernel", layout), db, entry.x, dy, of=stage.name)
+            if previous is not None:
+                dx = b.work(f"{stage.name}.dx", "m", stage.inputs)
+                saved = previous.saved
+                kind = _activation(previous.stage) if saved is not None else (0, 0.0)
+                b.call("affine_bwd_dx", dx, dy, f"{stage.name}/kernel", saved, *kind,
+                       of=stage.name if saved is None else f"{stage.name}, {'+'.join(previous.stage.layers)}")
+                before_activation = saved is not None
+                dy = dx
+        elif stage.kind == "batch_norm":
+            dgamma, dbeta = (_gradient(b, f"{stage.name}/{name}", layout) for name in ("gamma", "beta"))
+            saved = entry.saved if active else None
+            kind = _activation(stage) if active else (0, 0.0)
+            tail = (stage.layer.epsilon, *kind)
+            b.call("batch_norm_bwd_reduce", dgamma, dbeta, dy, entry.x, saved, entry.mean, entry.var, *tail, of=of)
+            if previous is not None:
+                gamma = f"{stage.name}/gamma"
+                b.call("batch_norm_bwd_dx", dy, dy, entry.x, saved, entry.mean, entry.var, gamma, dgamma, dbeta, *tail,
+                       of=of)
+        elif stage.kind == "softmax":
+            b.call("softmax_bwd", dy, dy, entry.y, of=of)
+        elif stage.kind == "dropout":
+            _drop(b, dy, dy, entry, seed)
+
+
+# ---- update ----------------------------------------------------------------------------------------------------------
+
+
+def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> None:
+    vectors = {"params": "params", "grads": "grads"} | {name: "state" for name in optimizer.state}
+    for name, region in vectors.items():
+        b.tensor(name, layout.size, region=region)
+    clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None or optimizer.clipvalue is not None
+    l2 = {}
+    for name, at in layout.places.items():
+        penalty = at.regularizer
+        if penalty is None or (penalty.l1 == 0 and penalty.l2 == 0):
+            continue
+        where = Part("params", at.begin, at.end)
+        if clips or penalty.l1:
+            b.call("penalty_gradient", Part("grads", at.begin, at.end), where, penalty.l1, 2 * penalty.l2, of=name)
+        else:
+            l2[name] = 2 * penalty.l2
+        for kernel, factor in (("absolute_sums", penalty.l1), ("square_sums", penalty.l2)):
+            if factor:
+                partial = b.work(f"{name}.{kernel}", _chunks(at.size), dtype="float64")
+                b.call(kernel, partial, where, of=name)
+                b.later("accumulate_partial", b.sum("penalty"), partial, factor, of=name)
+    scales = _plan_clipping(b, optimizer, layout, check)
+    clip = optimizer.clipvalue if optimizer.clipvalue is not None else np.inf
+    for begin, end, decay_l2, factor, scale in _ranges(layout, l2, scales):
+        if factor == 0:
+            continue
+        arguments = [
+            Scalar(argument, factor if argument == "lr" else 1.0) if isinstance(argument, str) else argument
+            for argument in optimizer.arguments()
+        ]
+        decay = Scalar("decay", factor) if optimizer.weight_decay else 0.0
+        pieces = [Part(name, begin, end) for name in ("params", *optimizer.state, "grads")]
+        b.later(optimizer.kernel, *pieces, *arguments, decay_l2, decay, scale, clip, of="optimizer")
+    if optimizer.use_ema:
+        average = b.tensor("average", layout.size, region="state")
+        b.later("moving_average", average, "params", optimizer.ema_momentum, of="optimizer")
+
+
+def _chunks(n: int) -> int:
+    return -(-n // CHUNK)
+
+
+def _plan_clipping(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> dict[str, object]:
+    """What each weight array's gradient is multiplied by; the run's end where the gradient is not finite."""
+    scales: dict[str, object] = dict.fromkeys(layout.places, 1.0)
+    if optimizer.clipnorm is not None:
+        for name, at in layout.places.items():
+            part = Part("grads", at.begin, at.end)
+            scales[name] = _norm(b, name, part, at.size, optimizer.clipnorm, check)
+    elif optimizer.global_clipnorm is not None or check:
+        limit = optimizer.global_clipnorm if optimizer.global_clipnorm is not None else np.inf
+        scale = _norm(b, "gradient", "grads", layout.size, limit, check)
+        if optimizer.global_clipnorm is not None:
+            scales = dict.fromkeys(layout.places, scale)
+    return scales
+
+
+def _norm(b: _Builder, name: str, gradient, size: int, limit: float, check: bool) -> Loaded:
+    partial = b.work(f"{name}.squares", _chunks(size), dtype="float64")
+    scale, norm = (b.work(f"{name}.{what}", 1, dtype="float64") for what in ("scale", "norm"))
+    b.call("square_sums", partial, gradient, of=name)
+    b.call("clip_scale", scale, norm, partial, limit, 1.0, of=name)
+    if check:
+        b.call("check", norm, of=name)
+    return Loaded(scale)
+
+
+def _ranges(layout: params.Layout, l2: dict[str, float], scales: dict[str, object]):
+    """Runs of the flat vector whose steps are taken with the same numbers: (begin, end, l2, rate factor, scale)."""
+    places = sorted(layout.places.items(), key=lambda item: item[1].begin)
+    runs: list[list] = []
+    for name, at in places:
+        key = [l2.get(name, 0.0), at.layer.learning_rate_factor, scales[name]]
+        if runs and runs[-1][2:] == key:
+            runs[-1][1] = at.end
+        else:
+            runs.append([at.begin, at.end, *key])
+    return [tuple(run) for run in runs]
+
+
+# ---- whole plans -----------------------------------------------------------------------------------------------------
+
+
+def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch: int, *,
+          metrics: tuple[Metric, ...] = (), seed: int = 0, check: bool = True) -> Plan:
+    """The plan of a training step.
+
+    Parameters
+    ----------
+    network : Network
+        Its `features` are known, and it has weights.
+    loss : Loss
+    optimizer : Optimizer
+    feed : Feed
+    batch : int
+        Most rows of a step.
+    metrics : tuple of Metric
+    seed : int
+        Of the dropout masks.
+    check : bool, default True
+        Whether loss and gradient are looked at before each update, and the run ends where they are not finite.
+    """
+    chain = fuse.chain(network, loss, training=True)
+    layout = params.layout(network)
+    b = _Builder(network, batch)
+    x = _plan_input(b, feed)
+    y, weight = _plan_targets(b, feed)
+    _parameters(b, chain, layout)
+    done = _plan_forward(b, chain, x, training=True, seed=seed)
+    last = done[-1]
+    z = last.y
+    _plan_metrics(b, chain, metrics, z, y, weight, feed)
+    overwritten = last.stage.activation.kind == "linear" and last.stage.kind in ("affine", "batch_norm")
+    dz = z if overwritten and not isinstance(loss, Custom) else b.work("loss.dz", "m", chain.outputs)
+    total = _plan_loss(b, loss, chain, z, dz, y, weight, feed)
+    if check:
+        b.call("check", total, of="loss")
+    _plan_backward(b, done, dz, layout, seed)
+    _plan_update(b, optimizer, layout, check)
+    return b.finish("train", chain)
+
+
+def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: tuple[Metric, ...] = ()) -> Plan:
+    """The plan of the loss and metrics of a batch, added to the sums; arguments as for `train`."""
+    chain = fuse.chain(network, loss)
+    b = _Builder(network, batch)
+    x = _plan_input(b, feed)
+    y, weight = _plan_targets(b, feed)
+    _parameters(b, chain, params.layout(network))
+    done = _plan_forward(b, chain, x, training=False)
+    z = done[-1].y if done else x
+    _plan_metrics(b, chain, metrics, z, y, weight, feed)
+    _plan_loss(b, loss, chain, z, None, y, weight, feed)
+    return b.finish("evaluate", chain)
+
+
+def predict(network: Network, feed: Feed, batch: int) -> Plan:
+    """The plan of a batch's outputs, written to their rows of "data.out"; arguments as for `train`."""
+    chain = fuse.chain(network)
+    b = _Builder(network, batch)
+    x = _plan_input(b, feed)
+    out = Rows(b.tensor("data.out", "rows", chain.outputs, region="data"))
+    _parameters(b, chain, params.layout(network))
+    if chain.stages:
+        _plan_forward(b, chain, x, training=False, out=out)
+    else:
+        b.call("activation_fwd", _flat(out), _flat(x), 0, 0.0, of="data")
+    return b.finish("predict", chain)

@@ -1,0 +1,246 @@
+"""A plan being walked: data and cursor beside it, the numbers of each step, the way out when somebody interrupts.
+
+Reads bind.py, plan.py, memory.py, the tables (backends) and both walkers; read by trainer.py and model.py.
+
+a) `Runner.advance` does many steps, in calls of about 50 ms, between which Python gets its turn (Ctrl-C, progress).
+b) A step that was begun and not finished leaves no trace: `cursor` stands between steps whenever `advance` is left.
+c) The native table is walked by the C loop, the others by backends/interp.py; the results are the same.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fusednet import backends, threads
+from fusednet.backends import interp
+from fusednet.bind import Binder, BoundProgram
+from fusednet.memory import Memory
+from fusednet.plan import Plan
+
+SECONDS = 0.05
+"""How long a call may take before Python gets its turn."""
+
+_MOST_STEPS = 1 << 15  # of one call: bounds the memory that their numbers take
+_MOST_EPOCHS = 4096    # of one call: the same of their sums
+
+
+class NotFinite(ArithmeticError):
+    """Loss or gradient of a step are not finite; the step was not taken.
+
+    Attributes
+    ----------
+    step : int
+        Its number, counted from 1.
+    what : str
+    """
+
+    def __init__(self, step: int, what: str):
+        super().__init__(f"the {what} of step {step} is not finite")
+        self.step, self.what = step, what
+
+
+@dataclass
+class Source:
+    """The rows that a run goes through.
+
+    Attributes
+    ----------
+    x, y, weight : ndarray
+        As the plan's `Feed` says; y and weight may be None.
+    chosen : ndarray of int64, optional
+        Which rows of x; all by default.
+    shuffled : bool
+        Whether the order is drawn anew for each pass.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    chosen: np.ndarray | None = None
+    shuffled: bool = False
+    out: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.x) if self.chosen is None else len(self.chosen)
+
+
+@dataclass
+class Progress:
+    """What `advance` did.
+
+    Attributes
+    ----------
+    steps : int
+    epochs : list of ndarray
+        The sums of the epochs that ended, by `Plan.sums`.
+    """
+
+    steps: int = 0
+    epochs: list[np.ndarray] = field(default_factory=list)
+
+
+class Runner:
+    """A plan, its memory and its data, and where it stands.
+
+    Parameters
+    ----------
+    plan : Plan
+    memory : Memory
+    source : Source
+    steps_per_epoch : int, optional
+        By default as many as use up the rows.
+    seed : int
+        Of the order of rows.
+    cursor : ndarray of int64, optional
+        Where to begin; changed in place.
+    sums : ndarray of float64, optional
+        The sums of the epoch that was begun; changed in place.
+    scalars : callable, optional
+        ``scalars(steps) -> {name: ndarray}`` for an array of numbers of steps, counted from 0.
+    """
+
+    def __init__(self, plan: Plan, memory: Memory, source: Source, *, steps_per_epoch: int | None = None, seed: int = 0,
+                 cursor: np.ndarray | None = None, sums: np.ndarray | None = None,
+                 scalars: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None):
+        self.plan, self.source = plan, source
+        self.cursor = np.zeros(interp.CURSOR_FIELDS, np.int64) if cursor is None else cursor
+        self.sums = np.zeros(len(plan.sums)) if sums is None else sums
+        self.batch = min(plan.batch, source.rows)
+        self.steps_per_epoch = steps_per_epoch or -(-source.rows // self.batch)
+        self._scalars = scalars
+        self._steps = 64  # of the next call; grows to what SECONDS allow
+        self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
+        self._order = None
+        if source.shuffled or source.chosen is not None:
+            self._order = np.empty(source.rows, np.int64)
+        self._make(memory, seed)
+
+    def _make(self, memory: Memory, seed: int) -> None:
+        table, source, plan = backends.current(), self.source, self.plan
+        seed %= 2**64
+        arrays = memory.arrays() | {
+            name: array
+            for name, array in (("data.x", source.x), ("data.y", source.y), ("data.weight", source.weight),
+                                ("data.out", source.out), ("order", self._order), ("sums", self.sums))
+            if array is not None
+        }
+        binder = Binder(plan, arrays, memory.named(), memory.arena(plan.arena), threads.get_num_threads())
+        full = binder.program(self.batch)
+        left = source.rows % self.batch
+        tail = binder.program(left) if left else None
+        self._programs: tuple[BoundProgram, BoundProgram | None] = (full, tail)
+        walker = _walker(table)
+        if self._order is not None:
+            if source.shuffled:
+                walker.shuffle(self._order, source.chosen, seed, int(self.cursor[interp.PASS]))
+            else:
+                self._order[:] = source.chosen
+        renewed = self._order if source.shuffled else None
+        self._run = walker.run(full, tail, source.rows, self.batch, self.steps_per_epoch, renewed, source.chosen, seed,
+                               self.cursor, self.sums, self._records, plan.network.dtype)
+
+    @property
+    def rows_left(self) -> int:
+        """Rows of the batch that is begun or comes next."""
+        return min(self.source.rows - int(self.cursor[interp.POSITION]), self.batch)
+
+    def numbers(self, steps: int) -> np.ndarray:
+        """What changes from step to step, of the next `steps` steps, by the columns of the plan."""
+        table = np.empty((steps, len(self.plan.scalars)))
+        if self.plan.scalars:
+            at = np.arange(int(self.cursor[interp.STEP]), int(self.cursor[interp.STEP]) + steps)
+            values = self._scalars(at)
+            for column, scalar in enumerate(self.plan.scalars):
+                np.multiply(values[scalar.name], scalar.factor, out=table[:, column])
+        return table
+
+    def advance(self, steps: int, progress: Progress | None = None, *, leave: Callable | None = None,
+                turn: Callable[[], bool | None] | None = None) -> Progress:
+        """Do `steps` steps.
+
+        Parameters
+        ----------
+        steps : int
+        progress : Progress, optional
+            Is added to; what is done before an exception is in it.
+        leave : callable, optional
+            ``leave(*arguments)`` does an op "leave", given its arguments as arrays and numbers.
+        turn : callable, optional
+            Is called between native calls, about every 50 ms. If it returns True, the run ends with the step that was
+            begun.
+
+        Returns
+        -------
+        Progress
+
+        Raises
+        ------
+        NotFinite
+            If a check failed; the cursor stands before the step.
+        """
+        progress = Progress() if progress is None else progress
+        end = progress.steps + steps
+        ending = False
+        with self._whole_steps():
+            while progress.steps < end and not (ending and self.cursor[interp.OP] == 0):
+                wanted = 1 if ending else min(self._steps, end - progress.steps)
+                table = self.numbers(wanted)
+                status, done = self._call(table, progress)
+                if status == "check":
+                    op = self.plan.ops[int(self.cursor[interp.OP])]
+                    raise NotFinite(int(self.cursor[interp.STEP]) + 1, "loss" if op.of == "loss" else "gradient")
+                if status == "left":
+                    self._leave(leave, table[done])
+                if status == "done" and done == wanted:
+                    self._steps = min(2 * self._steps, _MOST_STEPS)
+                elif status == "time":
+                    self._steps = max(1, done + done // 4)
+                if turn is not None:
+                    ending = bool(turn()) or ending
+        return progress
+
+    @contextmanager
+    def _whole_steps(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.cursor[interp.OP] = 0
+
+    def _call(self, table: np.ndarray, progress: Progress) -> tuple[str, int]:
+        epoch = int(self.cursor[interp.EPOCH])
+        step = int(self.cursor[interp.STEP])
+        try:
+            status, done, _ = self._run.advance(table, SECONDS)
+        finally:  # also when an interrupt comes here: what is done is told
+            progress.steps += int(self.cursor[interp.STEP]) - step
+            progress.epochs += list(self._records[: int(self.cursor[interp.EPOCH]) - epoch].copy())
+        return status, done
+
+    def _leave(self, leave: Callable, numbers: np.ndarray) -> None:
+        program = self._programs[self.rows_left < self.batch]
+        op = program.ops[int(self.cursor[interp.OP]) - 1]
+        position = int(self.cursor[interp.POSITION])
+        leave(*(interp.resolve(argument, numbers, position) for argument in op.arguments))
+
+
+# ---- walkers ---------------------------------------------------------------------------------------------------------
+
+
+class _Python:
+    def __init__(self, table):
+        self._table = table
+
+    def run(self, *arguments):
+        *arguments, _ = arguments
+        return interp.Run(self._table, *arguments)
+
+    shuffle = staticmethod(interp.shuffle)
+
+
+def _walker(table):
+    if table.walker is not None:
+        return table.walker
+    return _Python(table)
