@@ -7,8 +7,30 @@ import importlib
 
 __version__ = "0.1.0.dev0"
 
-_MODULES = frozenset({"backends", "info", "ops"})
-_MEMBERS = {"get_num_threads": "threads", "set_num_threads": "threads"}
+_MODULES = frozenset({
+    "backends", "callbacks", "datasets", "info", "initializers", "losses", "ops", "optimizers", "schedules",
+})
+
+_MEMBERS = {
+    name: module
+    for module, names in {
+        "threads": "get_num_threads set_num_threads",
+        "model": "Sequential load",
+        "spec": "Activation BatchNormalization Dense Dropout ELU Flatten GELU L1 L1L2 L2 LeakyReLU Linear "
+                "Normalization ReLU SELU Sigmoid SiLU Softmax Softplus Swish Tanh",
+        "losses": "BinaryCrossentropy CategoricalCrossentropy Huber MeanAbsoluteError MeanSquaredError "
+                  "SparseCategoricalCrossentropy",
+        "optimizers": "AdaGrad Adam AdamW RMSprop SGD",
+        "schedules": "Constant CosineDecay ExponentialDecay OneCycle PiecewiseConstant StepDecay",
+        "callbacks": "BackupAndRestore Callback CSVLogger EarlyStopping LambdaCallback LearningRateScheduler "
+                     "ModelCheckpoint ProgressBar ReduceLROnPlateau TensorBoard TerminateOnNaN",
+        "history": "History",
+        "trainer": "TrainingWarning",
+        "datasets": "load_digits",
+    }.items()
+    for name in names.split()
+}
+"""Public names by the module that has them."""
 
 __all__ = ["__version__", *sorted(_MODULES), *sorted(_MEMBERS)]
 

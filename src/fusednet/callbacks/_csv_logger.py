@@ -1,0 +1,103 @@
+"""`CSVLogger`: a line for each epoch in a text file.
+
+Read by nobody but the package's `__init__`.
+
+a) The file is opened for each line: nothing is left open when a training breaks off, and what was written is there.
+b) A training that was stopped and gone on with cuts the file back to where it was when its state was saved, so that
+   epochs which are run again do not appear twice.
+"""
+
+import csv
+import os
+
+from fusednet import errors
+from fusednet.callbacks._base import Callback
+
+
+class CSVLogger(Callback):
+    """Write a line for each epoch.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        The file; its folder must exist.
+    separator : str, default ","
+        One character.
+    append : bool, default False
+        True: write on below what is there, whose columns must be the same. False: begin a new file.
+
+    Raises
+    ------
+    ValueError
+        If the separator is not one character; if append is True and the file has other columns.
+    FileNotFoundError
+        When the training begins, if the folder does not exist.
+
+    Notes
+    -----
+    The first column is ``epoch``, counted from 0, then come the keys of the logs in alphabetical order; a key that an
+    epoch does not have is ``NA``. As Keras 3 [1]_, but that columns are those the training has: Keras adds ``val_``
+    columns where there is no validation.
+
+    References
+    ----------
+    .. [1] https://keras.io/api/callbacks/csv_logger
+    """
+
+    def __init__(self, filename, separator=",", append=False):
+        super().__init__()
+        self.filename = os.fspath(filename)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(f"CSVLogger: separator is {separator!r}; wanted one character, no quote or line end")
+        self.separator = separator
+        self.append = errors.boolean("CSVLogger", "append", append)
+        self._columns: list[str] | None = None
+        self._fresh = True  # the next line begins the file anew
+
+    def on_train_begin(self, logs=None):
+        """See whether the file can be written and, to append, whether its columns fit."""
+        folder = os.path.dirname(self.filename) or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"CSVLogger: the folder {folder!r} of {self.filename!r} does not exist")
+        self._columns, self._fresh = None, not self.append
+        if self.append:
+            with open(self.filename, "a+", newline="", encoding="utf-8") as file:
+                file.seek(0)
+                self._columns = next(csv.reader(file, delimiter=self.separator), None)
+            self._fit(self.params.get("metrics") or ())
+
+    def _fit(self, keys) -> None:
+        """Make columns of the keys, or see that those there are will do."""
+        if self._columns is None:
+            return
+        missing = [key for key in ("epoch", *keys) if key not in self._columns]
+        if missing:
+            raise ValueError(
+                f"CSVLogger: {self.filename!r} has the columns {self.separator.join(self._columns)}, but not "
+                f"{', '.join(missing)}; wanted a file with the columns of this training, or append=False"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the line."""
+        logs = logs or {}
+        header = self._columns is None
+        if header:
+            self._columns = ["epoch", *sorted({*logs, *(self.params.get("metrics") or ())})]
+        with open(self.filename, "w" if self._fresh else "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, delimiter=self.separator)
+            if header:
+                writer.writerow(self._columns)
+            writer.writerow([epoch if key == "epoch" else logs.get(key, "NA") for key in self._columns])
+        self._fresh = False
+
+    def state_dict(self):
+        """How long the file is, and its columns."""
+        size = 0 if self._fresh or not os.path.exists(self.filename) else os.path.getsize(self.filename)
+        return {"size": size, "columns": self._columns}
+
+    def load_state_dict(self, state):
+        """Cut the file back to where it was; one that is gone or shorter begins anew."""
+        size = os.path.getsize(self.filename) if os.path.exists(self.filename) else -1
+        if 0 < state["size"] <= size:
+            os.truncate(self.filename, state["size"])
+            self._columns, self._fresh = state["columns"], False

@@ -1,0 +1,142 @@
+"""From what users give to what plans take: rows, labels or targets, weights.
+
+Reads datasets.py, losses.py, plan.py (what a feed is), runner.py (what a source is); read by trainer.py and model.py.
+
+a) Data are looked at once, before anything is changed: shapes, classes, NaN. After that nobody checks.
+b) Arrays that kernels can read are used where they lie; batches are gathered from them row by row.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusednet import datasets
+from fusednet.datasets import is_batches, split
+from fusednet.losses import BinaryCrossentropy, CategoricalCrossentropy, Custom, Loss, SparseCategoricalCrossentropy
+from fusednet.plan import Feed
+from fusednet.runner import Source
+
+__all__ = ["Data", "is_batches", "prepare", "split"]
+
+
+@dataclass
+class Data:
+    """Data in the form that plans take.
+
+    Attributes
+    ----------
+    x : ndarray, (n, features)
+    names : tuple of str or None
+        Of the columns, where the user's data have names.
+    y : ndarray or None
+        Labels (n,) int32, or targets (n, outputs) of the network's dtype.
+    kind : {"", "labels", "targets"}
+    classes : ndarray or None
+        The value of each code.
+    weight : ndarray or None
+    codes : ndarray or None
+        The class of each row, where rows have one.
+    """
+
+    x: np.ndarray
+    names: tuple[str, ...] | None = None
+    y: np.ndarray | None = None
+    kind: str = ""
+    classes: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    codes: np.ndarray | None = None
+
+    def feed(self, *, ordered: bool) -> Feed:
+        """How a plan finds these data; `ordered`: through an order of rows."""
+        columns = self.y.shape[1] if self.kind == "targets" else 0
+        return Feed(str(self.x.dtype), self.kind, self.weight is not None, ordered, columns)
+
+    def source(self, chosen: np.ndarray | None = None, *, shuffled: bool = False) -> Source:
+        """The rows `chosen`, or all."""
+        return Source(self.x, self.y, self.weight, chosen, shuffled)
+
+
+def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, dtype: str = "float32",
+            features: int | None = None, names: tuple[str, ...] | None = None, classes=None, sample_weight=None,
+            class_weight=None, prefix: str = "") -> Data:
+    """Check and convert.
+
+    Parameters
+    ----------
+    x, y : array_like
+        y may be None; then loss, weights and classes are not used.
+    loss : Loss
+    outputs : int
+        Columns of the network's output.
+    dtype : str
+    features : int, optional
+        Columns that x must have.
+    names : tuple of str, optional
+        Names that its columns must have, where it has names.
+    classes : ndarray, optional
+        The classes that are known already.
+    sample_weight, class_weight : optional
+        See `fusednet.datasets.weights`.
+    prefix : str
+        Put before the names x and y in messages.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something does not do; says what was given, what was wanted and where.
+    """
+    what_x, what_y = f"{prefix}x", f"{prefix}y"
+    rows = datasets.features(x, what=what_x, width=features)
+    _check_names(rows.names, names, what_x)
+    datasets.check_finite(rows.array, what_x, rows.names)
+    data = Data(rows.array, rows.names)
+    if y is None:
+        return data
+    _prepare_y(data, y, loss, outputs, dtype, classes, what_y)
+    if len(data.y) != len(data.x):
+        raise ValueError(f"{what_x} has {len(data.x)} rows, {what_y} has {len(data.y)}; wanted as many")
+    data.weight = datasets.weights(len(data.x), sample_weight, class_weight, data.codes, data.classes, dtype, outputs)
+    return data
+
+
+def _check_names(given, wanted, what: str) -> None:
+    if given is None or wanted is None or given == wanted:
+        return
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise ValueError(f"{what} lacks the column {missing[0]!r}; the model was trained on {', '.join(wanted)}")
+    raise ValueError(f"{what} has its columns in the order {', '.join(given)}; the model was trained on "
+                     f"{', '.join(wanted)}")
+
+
+def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, what: str) -> None:
+    if loss.takes == "classes":
+        if not isinstance(loss, SparseCategoricalCrossentropy) and isinstance(loss, CategoricalCrossentropy):
+            soft = _soft_targets(y, outputs)
+            if soft is not None:
+                data.kind, data.y = "targets", datasets.targets(soft, outputs, dtype, what)
+                return
+        data.y, data.classes = datasets.labels(y, outputs, classes, what)
+        data.kind, data.codes = "labels", data.y
+    elif isinstance(loss, BinaryCrossentropy):
+        data.y, data.classes = datasets.binary(y, outputs, dtype, classes, what)
+        data.kind = "targets"
+        if outputs == 1 and np.isin(data.y, (0, 1)).all():
+            data.codes = data.y[:, 0].astype(np.int32)
+    elif isinstance(loss, Custom):
+        shape = np.shape(y)
+        data.kind = "targets"
+        data.y = datasets.targets(y, shape[1] if len(shape) > 1 else 1, dtype, what)
+    else:
+        data.y, data.kind = datasets.targets(y, outputs, dtype, what), "targets"
+
+
+def _soft_targets(y, outputs: int) -> np.ndarray | None:
+    """y as rows of probabilities, if that is what it is; None for labels and one-hot rows."""
+    shape = np.shape(y)
+    if len(shape) != 2 or shape[1] != outputs or outputs == 1:
+        return None
+    array = np.asarray(y)
+    if array.dtype.kind != "f" or ((array == 0) | (array == 1)).all():
+        return None
+    return array

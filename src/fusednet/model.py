@@ -1,0 +1,680 @@
+"""`Sequential`: a network that can be trained, evaluated, asked and saved. Words and names are Keras's.
+
+Reads spec.py, plan.py, memory.py, feed.py, trainer.py, io.py; is the door through which most users come. Owns no
+arithmetic.
+
+a) The network (spec.py) is frozen; weights and all else that training changes are in `memory` and `left`.
+b) Features are known with the first data, or from `build`; weights exist from then on.
+c) Every method checks all that it is given before it changes anything.
+"""
+
+
+import numpy as np
+
+from fusednet import errors, feed, fuse, io, losses, metrics, optimizers, plan, planner, summary, trainer
+from fusednet.backends import interp
+from fusednet.history import History
+from fusednet.memory import Memory
+from fusednet.runner import NotFinite, Runner
+from fusednet.spec import Layer, Network
+
+PREDICTION_BATCH = 1024
+"""Rows at a time in `Sequential.predict`: their activations stay in the caches."""
+
+
+class _Rate:
+    """What `Sequential.optimizer` is: the optimizer with the learning rate as it is now."""
+
+    def __init__(self, model: "Sequential"):
+        self._model = model
+
+    @property
+    def learning_rate(self) -> float:
+        return self._model.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._model.learning_rate = value
+
+    @property
+    def iterations(self) -> int:
+        return self._model.step
+
+    def __getattr__(self, name: str):
+        return getattr(self._model.optimizer_spec, name)
+
+    def __repr__(self) -> str:
+        return repr(self._model.optimizer_spec)
+
+
+class Sequential:
+    """A network of layers in a row.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        May be empty at first; `add` appends.
+    seed : int, optional
+        Of initial weights, order of rows, dropout and validation split. The same seed gives the same bits, whatever the
+        number of threads. None draws one; it is then in `seed`.
+    dtype : {"float32", "float64"}
+        Of weights and of all arithmetic.
+    name : str, optional
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    seed : int
+    memory : Memory or None
+        The arrays; None until the number of features is known.
+    classes_ : ndarray or None
+        The classes by code, where y was text, booleans or the like.
+    feature_names_ : tuple of str or None
+        Names of the columns that it was trained on.
+    validation_indices_ : ndarray of int64 or None
+        The rows that the last ``fit`` set aside.
+    stop_training : bool
+        A callback that sets it ends the training.
+    history : History or None
+        Of the last ``fit``.
+
+    Examples
+    --------
+    >>> import fusednet as fn
+    >>> x, y = fn.load_digits()
+    >>> model = fn.Sequential([fn.Normalization(), fn.Dense(64, activation="relu"), fn.Dense(10)], seed=0)
+    >>> model.compile(optimizer=fn.Adam(1e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    >>> history = model.fit(x, y, batch_size=32, epochs=5, validation_split=0.2)
+    >>> model.predict(x[:2]).shape
+    (2, 10)
+    """
+
+    def __init__(self, layers=(), seed: int | None = None, *, dtype: str = "float32", name: str | None = None):
+        if isinstance(layers, Layer):
+            raise TypeError("Sequential: layers is one layer; wanted a list of layers")
+        self._given = list(layers)
+        self._dtype = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
+        self.name = name or "sequential"
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else errors.integer(
+            "Sequential", "seed", seed, 0)
+        words = np.random.SeedSequence(self.seed).generate_state(3, np.uint64)
+        self.seeds = {name: int(word >> 1) for name, word in zip(("weights", "order", "masks"), words, strict=True)}
+        self.memory: Memory | None = None
+        self.network = Network(tuple(self._given), dtype=self._dtype) if self._given else None
+        self.loss = self.optimizer_spec = None
+        self.metrics: tuple[metrics.Metric, ...] = ()
+        self.classes_ = self.feature_names_ = self.validation_indices_ = None
+        self.history: History | None = None
+        self.stop_training = False
+        self.left = trainer.Left()
+        self.training: trainer.Fit | None = None
+        self._rate: float | None = None  # set by hand, in place of the optimizer's schedule
+        self._plans: dict = {}
+
+    # ---- what it is made of ------------------------------------------------------------------------------------------
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer; not after weights exist."""
+        if self.memory is not None:
+            raise ValueError("add: the model has weights already; wanted all layers before the first data")
+        network = Network((*self._given, layer), dtype=self._dtype)
+        self._given.append(layer)
+        self.network = network
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self.network.layers if self.network else ()
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    @property
+    def optimizer(self) -> _Rate | None:
+        """The optimizer; its ``learning_rate`` is that of the next step and can be set."""
+        return _Rate(self) if self.optimizer_spec is not None else None
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far."""
+        return int(self.left.cursor[interp.STEP])
+
+    @property
+    def learning_rate(self) -> float:
+        """The next step's; setting it takes the place of the optimizer's schedule."""
+        return self.rate_at(self.step)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rate = errors.real("Sequential", "learning_rate", float(value), 0)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of the step after `step` steps."""
+        self._need_compiled("learning_rate")
+        return self._rate if self._rate is not None else float(self.optimizer_spec.learning_rate(np.array([step]))[0])
+
+    def rate_factors(self) -> dict[str, float]:
+        """By what each layer with weights multiplies the learning rate."""
+        layers = [layer for layer in self.layers if hasattr(layer, "learning_rate_factor")]
+        return {layer.name: layer.learning_rate_factor for layer in layers}
+
+    def scalars(self, steps: np.ndarray) -> dict[str, np.ndarray]:
+        """What changes from step to step, of the steps after `steps` steps."""
+        spec = self.optimizer_spec
+        rate = spec.learning_rate(steps) if self._rate is None else np.full(len(steps), self._rate)
+        return {"step": steps.astype(np.float64), **spec.scalars(steps + 1, rate)}
+
+    # ---- compile, build ----------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer="adam", loss=None, metrics=()) -> None:
+        """Say how it is trained.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer, default "adam"
+            "sgd", "adagrad", "rmsprop", "adam", "adamw", or an object for other numbers than the defaults.
+        loss : str, Loss or callable
+            "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
+            an object for other numbers than the defaults, or a function ``(y_true, y_pred) -> (loss, gradient)`` (see
+            `fusednet.losses.Custom`).
+        metrics : list of str
+            "accuracy", "binary_accuracy", "mse", "mae".
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a name is unknown (the known ones are listed), a number out of range, or a metric does not fit the loss.
+        """
+        optimizer = optimizers.resolve(optimizer)
+        if loss is None:
+            raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
+        loss = losses.resolve(loss)
+        self.metrics = _metrics(metrics, loss)
+        changed = optimizer != self.optimizer_spec
+        self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
+        self._plans.clear()
+        if changed:
+            self.left = trainer.Left()
+            if self.memory is not None:
+                self.memory.state.clear()
+
+    def build(self, features: int) -> None:
+        """Make the weights, for data of so many columns; ``fit`` does it by itself.
+
+        Parameters
+        ----------
+        features : int
+        """
+        if self.network is None:
+            raise ValueError("build: the model has no layers; wanted at least one")
+        features = errors.integer("build", "features", features, 1)
+        if self.memory is not None:
+            if self.network.features != features:
+                raise ValueError(f"build: the model was built for {self.network.features} features, not {features}")
+            return
+        network = self.network.with_features(features)
+        memory = Memory(network)
+        memory.initialize(self.seeds["weights"])
+        self.network, self.memory = network, memory
+
+    def adapt(self, x) -> None:
+        """Learn mean and variance of the `Normalization` layer from data; ``fit`` does it by itself, once."""
+        if self.network is None or self.network.normalization is None:
+            raise ValueError("adapt: the model has no Normalization layer")
+        data = self._prepare(x)
+        self.build(data.x.shape[1])
+        self.memory.adapt(data.x, None)
+
+    def plan(self, mode: str, of: plan.Feed | None = None, batch: int = 32, *, check: bool = True) -> plan.Plan:
+        """The schedule of a step; ``print(model.plan("train").dump())`` shows it.
+
+        Parameters
+        ----------
+        mode : {"train", "evaluate", "predict"}
+        of : Feed, optional
+            How data come in; by default float rows, shuffled, with labels or targets as the loss wants.
+        batch : int, default 32
+        check : bool, default True
+            Whether loss and gradient are looked at in each step.
+        """
+        if mode not in ("train", "evaluate", "predict"):
+            raise errors.unknown("plan", "mode", mode, ("train", "evaluate", "predict"))
+        self._need_weights("plan")
+        if mode != "predict":
+            self._need_compiled("plan")
+        if of is None:
+            kind = "" if mode == "predict" else "labels" if self.loss.takes == "classes" else "targets"
+            of = plan.Feed(self._dtype, kind, ordered=mode == "train", columns=self.network.outputs)
+        key = (mode, of, batch, check)
+        if key not in self._plans:
+            if mode == "train":
+                made = planner.train(self.network, self.loss, self.optimizer_spec, of, batch, metrics=self.metrics,
+                                     seed=self.seeds["masks"], check=check)
+            elif mode == "evaluate":
+                made = planner.evaluate(self.network, self.loss, of, batch, metrics=self.metrics)
+            else:
+                made = planner.predict(self.network, of, batch)
+            self._plans[key] = made
+        return self._plans[key]
+
+    def _need_compiled(self, what: str) -> None:
+        if self.optimizer_spec is None:
+            raise ValueError(f"{what}: the model is not compiled; call compile(optimizer=..., loss=...) first")
+
+    def _need_weights(self, what: str) -> None:
+        if self.memory is None:
+            raise ValueError(f"{what}: the model has no weights yet; fit it, build(features) it or load it first")
+
+    # ---- fit ---------------------------------------------------------------------------------------------------------
+
+    def fit(self, x=None, y=None, batch_size: int | None = 32, epochs: int = 1, verbose: int = 0, callbacks=None,
+            validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight=None,
+            sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq=1, *,
+            validation_interval: int | None = None, split: str = "random", max_time: float | None = None,
+            resume: bool = False) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x : array_like, (n, features), or an iterable of batches
+            Arrays of any numeric dtype, order and strides, memory maps, pandas and polars frames, DLPack; or an
+            iterable of ``(x, y)`` or ``(x, y, sample_weight)``.
+        y : array_like
+            Labels as integers, text or one-hot rows; or numbers. Not given where x is an iterable of batches.
+        batch_size : int or None, default 32
+            Rows of a step; the last batch of an epoch may be smaller. None takes all rows at once.
+        epochs : int, default 1
+            The number of the last epoch: with `initial_epoch` or `resume` fewer are run.
+        verbose : {0, 1, 2}, default 0
+            1: a progress bar; 2: a line for each epoch.
+        callbacks : list of Callback, optional
+        validation_split : float, default 0
+            Share of the rows that is set aside at random, of each class alike; see `split`.
+        validation_data : tuple, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``; takes the place of `validation_split`.
+        shuffle : bool, default True
+            Whether rows come in a new order in each epoch.
+        class_weight : dict or "balanced", optional
+        sample_weight : array_like, (n,), optional
+            How much rows count, in the gradient and in all means. Validation rows are weighted too.
+        initial_epoch : int, default 0
+        steps_per_epoch : int, optional
+            Steps after which an epoch ends; by default as many as use up the rows. An epoch goes on where the last one
+            stopped; when the rows are used up they come again.
+        validation_steps : int, optional
+            Batches of validation; by default all.
+        validation_batch_size : int, optional
+        validation_freq : int or collection of int, default 1
+            Validate every so many epochs, or at the end of these (counted from 1).
+        validation_interval : int, optional
+            Besides, validate every so many steps; see `History.validations`.
+        split : {"random", "tail"}, default "random"
+            "tail" sets the last rows aside, as Keras does.
+        max_time : float, optional
+            Seconds after which the training ends.
+        resume : bool, default False
+            Go on with the training that was left (by `max_time`, an interrupt, a smaller `epochs`, or in the file that
+            the model was loaded from), to the bit as if it had not been left. Data and arguments must be the same.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError, TypeError
+            If anything does not do; before anything is changed.
+        """
+        self._need_compiled("fit")
+        schedule = self._schedule(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
+                                  validation_interval, max_time, shuffle, verbose, resume)
+        if feed.is_batches(x):
+            raise NotImplementedError
+        data = self._prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        if batch_size is None:
+            schedule.batch = len(data.x)
+        train, held = self._split(data, validation_split, split, validation_data)
+        extra = None
+        if validation_data is not None:
+            extra = self._validation(validation_data, data, class_weight)
+        if not any(stage.has_parameters for stage in fuse.chain(self.network.with_features(data.x.shape[1])).stages):
+            raise ValueError("fit: no layer has weights; there is nothing to train")
+        steps = None if validation_steps is None else errors.integer("fit", "validation_steps", validation_steps, 1)
+        size = None if validation_batch_size is None else errors.integer("fit", "validation_batch_size",
+                                                                         validation_batch_size, 1)
+        self._take(data, train)
+        validation = None
+        if extra is not None or held is not None:
+            validation = trainer.Evaluation(self, extra or data, held, size, steps)
+        elif validation_interval is not None:
+            raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
+        self.validation_indices_ = held
+        if resume:
+            self.memory.trained_weights()
+        self.memory.prepare(self.optimizer_spec)
+        return trainer.Fit(self, data, train, validation, schedule, callbacks or []).run()
+
+    def _schedule(self, batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval,
+                  max_time, shuffle, verbose, resume) -> trainer.Schedule:
+        def whole(name, value, low):
+            return None if value is None else errors.integer("fit", name, value, low)
+
+        if verbose in ("auto", True, False):
+            verbose = {"auto": 1, True: 1, False: 0}[verbose]
+        if verbose not in (0, 1, 2):
+            raise ValueError(f"fit: verbose is {verbose!r}; wanted 0, 1 or 2")
+        if isinstance(validation_freq, (int, np.integer)):
+            freq = errors.integer("fit", "validation_freq", validation_freq, 1)
+        else:
+            freq = frozenset(errors.integer("fit", "validation_freq", epoch, 1) for epoch in validation_freq)
+        return trainer.Schedule(
+            batch=whole("batch_size", batch_size, 1) or 0,
+            epochs=whole("epochs", epochs, 0),
+            initial_epoch=whole("initial_epoch", initial_epoch, 0),
+            steps_per_epoch=whole("steps_per_epoch", steps_per_epoch, 1),
+            validation_freq=freq,
+            validation_interval=whole("validation_interval", validation_interval, 1),
+            max_time=None if max_time is None else errors.real("fit", "max_time", max_time, 0),
+            shuffle=errors.boolean("fit", "shuffle", shuffle),
+            verbose=verbose,
+            resume=errors.boolean("fit", "resume", resume),
+        )
+
+    def _prepare(self, x, y=None, **options) -> feed.Data:
+        if x is None:
+            raise TypeError("x is None; wanted an array, a data frame or batches")
+        known = self.memory is not None
+        if y is not None:
+            outputs = self.network.outputs
+            if outputs is None:
+                outputs = feed.prepare(x).x.shape[1]
+            options |= {"loss": self.loss, "outputs": outputs, "dtype": self._dtype, "classes": self.classes_}
+        features = self.network.features if known else None
+        return feed.prepare(x, y, features=features, names=self.feature_names_, **options)
+
+    def _split(self, data: feed.Data, fraction: float, how: str, validation_data):
+        if fraction == 0 or validation_data is not None:
+            return None, None
+        return feed.split(len(data.x), fraction, self.seed, how, data.codes)
+
+    def _validation(self, given, data: feed.Data, class_weight) -> feed.Data:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise TypeError(f"fit: validation_data is {type(given).__name__}; wanted (x, y) or (x, y, sample_weight)")
+        classes = data.classes if data.classes is not None else self.classes_
+        return feed.prepare(
+            given[0], given[1], loss=self.loss, outputs=self.network.outputs or data.x.shape[1], dtype=self._dtype,
+            features=data.x.shape[1], names=data.names, classes=classes,
+            sample_weight=given[2] if len(given) == 3 else None, class_weight=class_weight, prefix="validation ")
+
+    def _take(self, data: feed.Data, train: np.ndarray | None) -> None:
+        """Make of the data what is learnt from them before the first step."""
+        self.build(data.x.shape[1])
+        if not self.memory.normalized:
+            self.memory.adapt(data.x, train)
+        if data.classes is not None:
+            self.classes_ = data.classes
+        if data.names is not None:
+            self.feature_names_ = data.names
+
+    def train_on_batch(self, x, y, sample_weight=None, class_weight=None, return_dict: bool = False):
+        """One step on the given rows.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss before the step; with metrics a list; by name with `return_dict`.
+        """
+        self._need_compiled("train_on_batch")
+        data = self._prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        self._take(data, None)
+        self.memory.prepare(self.optimizer_spec)
+        made = self.plan("train", data.feed(ordered=False), len(data.x))
+        cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+        cursor[interp.STEP] = self.step
+        runner = Runner(made, self.memory, data.source(), cursor=cursor, scalars=self.scalars)
+        try:
+            progress = runner.advance(1, leave=trainer.leave(self.loss))
+        except NotFinite as problem:
+            raise ArithmeticError(f"train_on_batch: {problem}; the weights are those before it") from None
+        self.left.cursor[interp.STEP] = cursor[interp.STEP]
+        return self._answer(trainer.results(made, progress.epochs[0]), return_dict)
+
+    def _answer(self, logs: dict[str, float], return_dict: bool):
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values if len(values) > 1 else values[0]
+
+    # ---- evaluate, predict -------------------------------------------------------------------------------------------
+
+    def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose: int = 0, sample_weight=None,
+                 steps: int | None = None, callbacks=None, return_dict: bool = False):
+        """Loss and metrics on data.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        batch_size : int, optional
+            Rows at a time; does not change the result but for the last digits.
+        verbose : {0, 1, 2}, default 0
+        steps : int, optional
+            Batches; by default all.
+        callbacks : list of Callback, optional
+        return_dict : bool, default False
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss; with metrics a list; by name with `return_dict`.
+        """
+        self._need_compiled("evaluate")
+        self._need_weights("evaluate")
+        if y is None:
+            raise TypeError("evaluate: y is None; wanted labels or numbers")
+        data = self._prepare(x, y, sample_weight=sample_weight)
+        size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
+        steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
+        logs = trainer.evaluate(self, trainer.Evaluation(self, data, None, size, steps), callbacks, verbose)
+        return self._answer(logs, return_dict)
+
+    def predict(self, x, batch_size: int | None = None, verbose: int = 0, steps: int | None = None,
+                callbacks=None) -> np.ndarray:
+        """The network's outputs.
+
+        Parameters
+        ----------
+        x : array_like, (n, features)
+        batch_size : int, optional
+            Rows at a time; does not change the result.
+        steps : int, optional
+            Batches; by default all.
+        verbose, callbacks
+            As for `evaluate`.
+
+        Returns
+        -------
+        ndarray of the model's dtype, (n, outputs)
+            Whatever the last layer gives: probabilities if it is a softmax or sigmoid.
+        """
+        self._need_weights("predict")
+        data = self._prepare(x)
+        size = errors.integer("predict", "batch_size", batch_size, 1) if batch_size is not None else PREDICTION_BATCH
+        rows = len(data.x)
+        if steps is not None:
+            rows = min(rows, size * errors.integer("predict", "steps", steps, 1))
+        out = np.empty((rows, self.network.outputs), self._dtype)
+        source = data.source()
+        source.x, source.out = source.x[:rows], out
+        made = self.plan("predict", data.feed(ordered=False), min(size, rows))
+        runner = Runner(made, self.memory, source)
+        runner.advance(runner.steps_per_epoch)
+        return out
+
+    def predict_on_batch(self, x) -> np.ndarray:
+        """`predict` for rows of one batch."""
+        return self.predict(x)
+
+    def predict_classes(self, x) -> np.ndarray:
+        """The likeliest class of each row, as y had it.
+
+        Returns
+        -------
+        ndarray, (n,)
+            Elements of `classes_`, or codes; with one output, class 1 where its probability is above one half.
+        """
+        out = self.predict(x)
+        if out.shape[1] > 1:
+            codes = out.argmax(axis=1)
+        else:
+            last = fuse.chain(self.network).stages[-1].activation.kind
+            codes = (out[:, 0] > (0.5 if last == "sigmoid" else 0)).astype(np.int64)
+        return codes if self.classes_ is None else self.classes_[codes]
+
+    # ---- weights -----------------------------------------------------------------------------------------------------
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        self._need_weights("weights")
+        by_layer: dict[str, np.ndarray] = {}
+        for layer in self.layers:
+            for arrays in (self.memory.parameters, self.memory.running):
+                by_layer |= {name: a for name, a in arrays.items() if name.rsplit("/", 1)[0] == layer.name}
+        return by_layer
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights in the order of the layers: kernel, bias; gamma, beta, running mean and variance."""
+        return [array.copy() for array in self._weights().values()]
+
+    def set_weights(self, weights) -> None:
+        """Take weights over, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs.
+        """
+        own = self._weights()
+        weights = [np.asarray(w) for w in weights]
+        if len(weights) != len(own):
+            raise ValueError(f"set_weights: {len(weights)} arrays were given; wanted {len(own)}: {', '.join(own)}")
+        for (name, array), given in zip(own.items(), weights, strict=True):
+            if given.shape != array.shape:
+                raise ValueError(f"set_weights: {name} is of shape {given.shape}; wanted {array.shape}")
+        for array, given in zip(own.values(), weights, strict=True):
+            array[...] = given
+
+    def count_params(self) -> int:
+        """Number of weights, running statistics counted."""
+        return sum(array.size for array in self._weights().values())
+
+    def summary(self, print_fn=print) -> None:
+        """Print the layers, the shapes of their outputs and the numbers of their weights."""
+        print_fn(summary.text(self))
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path, training_state: bool = False) -> None:
+        """Write the model to a file.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            By custom ``name.safetensors``. A file that is there stays whole until the new one is.
+        training_state : bool, default False
+            Whether moments, cursor, history and the callbacks' states are in it, for ``fit(resume=True)`` after `load`.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed; says what to type.
+        TypeError
+            If a loss, schedule or initializer is a function.
+        OSError
+            If it cannot be written.
+        """
+        self._need_weights("save")
+        memory = self.memory
+        document = {
+            "network": io.encode(self.network), "name": self.name, "seed": self.seed, "normalized": memory.normalized,
+            "classes": self.classes_, "feature_names": self.feature_names_, "left": None,
+        }
+        if self.optimizer_spec is not None:
+            document |= {"optimizer": io.encode(self.optimizer_spec), "loss": io.encode(self.loss),
+                         "metrics": [metric.name for metric in self.metrics]}
+        tensors = {**memory.parameters, **memory.running, **memory.normalization}
+        if training_state:
+            left = self.training.state() if self.training is not None else self.left
+            document |= {"left": vars(left), "rate": self._rate}
+            tensors |= {f"state/{name}": array for name, array in memory.state.items()}
+        io.write(path, tensors, document)
+
+    def load_training_state(self, path) -> None:
+        """Take weights, moments and the place of a training over from a file, to go on with it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written by ``save(path, training_state=True)`` for a model of the same layers.
+        """
+        tensors, document = io.read(path)
+        network = io.decode(document["network"])
+        if self.memory is not None and network != self.network:
+            raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
+        if document["left"] is None:
+            raise ValueError(f"load_training_state: {path} holds no training state; save with training_state=True")
+        self.build(network.features)
+        self._restore(tensors, document)
+
+    def _restore(self, tensors: dict, document: dict) -> None:
+        memory = self.memory
+        for arrays in (memory.parameters, memory.running, memory.normalization):
+            for name, array in arrays.items():
+                array[...] = tensors[name]
+        memory.normalized = document["normalized"]
+        self.classes_, self.feature_names_ = document["classes"], document["feature_names"]
+        if document["left"] is None:
+            return
+        self._rate = document["rate"]
+        self.left = trainer.Left(**document["left"])
+        for name, array in tensors.items():
+            if name.startswith("state/"):
+                memory.keep(name.removeprefix("state/"), array)
+
+
+def load(path) -> Sequential:
+    """Read a model that `Sequential.save` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is cut off or altered, not a model of fusednet, or written by a newer version.
+    """
+    tensors, document = io.read(path)
+    network = io.decode(document["network"])
+    model = Sequential(network.layers, document["seed"], dtype=network.dtype, name=document["name"])
+    if "optimizer" in document:
+        model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"])
+    model.build(network.features)
+    model._restore(tensors, document)
+    return model
+
+
+def _metrics(given, loss) -> tuple[metrics.Metric, ...]:
+    given = [given] if isinstance(given, (str, metrics.Metric)) else list(given or ())
+    resolved = tuple(metrics.resolve(metric, loss) for metric in given)
+    names = [metric.name for metric in resolved]
+    twice = next((name for name in names if names.count(name) > 1 or name == "loss"), None)
+    if twice is not None:
+        raise ValueError(f"compile: metric {twice!r} is given twice")
+    return resolved

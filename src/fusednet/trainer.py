@@ -1,0 +1,370 @@
+"""``fit`` and ``evaluate``: epochs, validation, callbacks, what stops a training and how it goes on.
+
+Reads runner.py, plan.py, feed.py, callbacks, history.py; read by model.py, whose methods it is the body of.
+
+a) The engine runs until the next thing that somebody in Python wants to see: without callbacks and validation that is
+   the end of the training, many epochs away.
+b) A training is its `Left`: cursor, sums of the epoch that was begun, states of callbacks and history. Together with
+   weights and moments it is all that is needed to go on, bit for bit.
+c) Whatever ends a training, it ends between two steps.
+"""
+
+import math
+import time
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fusednet import plan
+from fusednet.backends import interp
+from fusednet.callbacks import CallbackList, ProgressBar
+from fusednet.feed import Data
+from fusednet.history import History
+from fusednet.losses import Custom
+from fusednet.runner import NotFinite, Progress, Runner
+
+EVALUATION_BATCH = 1024
+"""Rows at a time where nothing but the sum is wanted."""
+
+
+class TrainingWarning(UserWarning):
+    """A training ended before its time."""
+
+
+@dataclass
+class Left:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    cursor : ndarray of int64
+        As in csrc/include/run.h.
+    sums : ndarray of float64
+        Of the epoch that was begun.
+    pending : list of ndarray
+        Sums of epochs that have ended, of which neither history nor callbacks know.
+    callbacks, history : dict
+        Their states.
+    setting : dict
+        Rows, batch size and steps per epoch: what must be the same to go on.
+    """
+
+    cursor: np.ndarray = field(default_factory=lambda: np.zeros(interp.CURSOR_FIELDS, np.int64))
+    sums: np.ndarray | None = None
+    pending: list = field(default_factory=list)
+    callbacks: dict = field(default_factory=dict)
+    history: dict = field(default_factory=dict)
+    setting: dict = field(default_factory=dict)
+
+
+@dataclass
+class Schedule:
+    """What ``fit`` was asked for, checked."""
+
+    batch: int
+    epochs: int
+    initial_epoch: int
+    steps_per_epoch: int | None
+    validation_freq: object
+    validation_interval: int | None
+    max_time: float | None
+    shuffle: bool
+    verbose: int
+    resume: bool
+
+
+class Evaluation:
+    """A data set, ready to be evaluated again and again.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled and built.
+    data : Data
+    chosen : ndarray of int64, optional
+        Which rows.
+    batch : int, optional
+    steps : int, optional
+        Batches; by default all.
+    """
+
+    def __init__(self, model, data: Data, chosen: np.ndarray | None = None, batch: int | None = None,
+                 steps: int | None = None):
+        source = data.source(chosen)
+        batch = min(batch or EVALUATION_BATCH, source.rows)
+        self._model = model
+        self._plan = model.plan("evaluate", data.feed(ordered=chosen is not None), batch)
+        most = -(-source.rows // batch)
+        self._steps = most if steps is None else min(steps, most)
+        self._runner = Runner(self._plan, model.memory, source, steps_per_epoch=self._steps)
+
+    def __call__(self, prefix: str = "") -> dict[str, float]:
+        """Loss and metrics by name."""
+        self._runner.cursor[:] = 0
+        self._runner.sums[:] = 0
+        progress = self._runner.advance(self._steps, leave=leave(self._model.loss))
+        logs = results(self._plan, progress.epochs[0])
+        logs["loss"] += penalty(self._model)
+        return {prefix + name: value for name, value in logs.items()}
+
+
+def results(of: plan.Plan, sums: np.ndarray, steps: int = 1) -> dict[str, float]:
+    """Loss and metrics by name, out of the sums of `steps` steps."""
+    values = dict(zip(of.sums, sums.tolist(), strict=True))
+    rows = values.pop("rows")
+    weighted = any(tensor.name == "data.weight" for tensor in of.tensors.values())
+    total = values.pop("weight") if weighted else rows
+    values.pop("weight", None)
+    values.pop("seconds")
+    extra = values.pop("penalty", 0.0)
+    logs = {name: value / total if total else math.nan for name, value in values.items()}
+    if steps:
+        logs["loss"] += extra / steps
+    return logs
+
+
+def evaluate(model, evaluation: Evaluation, callbacks, verbose: int) -> dict[str, float]:
+    """Loss and metrics by name, with callbacks told."""
+    bars = [ProgressBar(verbose)] if verbose else []
+    listeners = CallbackList([*bars, *(callbacks or [])], model, {"verbose": verbose})
+    listeners.on_test_begin({})
+    logs = evaluation()
+    listeners.on_test_end(logs)
+    return logs
+
+
+def penalty(model) -> float:
+    """What the regularizers add to the loss, with the weights as they are."""
+    total = 0.0
+    for name, at in model.memory.layout.places.items():
+        if at.regularizer is not None:
+            w = model.memory.parameters[name].astype(np.float64).ravel()
+            total += at.regularizer.l1 * float(np.abs(w).sum()) + at.regularizer.l2 * float(w @ w)
+    return total
+
+
+def leave(loss):
+    """What a custom loss does in the middle of a step; None for all others."""
+    if not isinstance(loss, Custom):
+        return None
+
+    def call(z, dz, y, weight, rows, scale):
+        given = loss.function(y, z)
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise TypeError(f"loss function {loss.name} returned {type(given).__name__}; wanted (loss, gradient)")
+        value, gradient = (np.asarray(one) for one in given)
+        if value.shape != (len(z),) or gradient.shape != z.shape:
+            raise ValueError(f"loss function {loss.name} returned loss of shape {value.shape} and gradient of shape "
+                             f"{gradient.shape}; wanted ({len(z)},) and {z.shape}")
+        rows[:] = value if weight is None else value * weight
+        if dz is not None:
+            factor = scale if weight is None else scale * weight[:, None]
+            np.multiply(gradient, factor, out=dz, casting="same_kind" if gradient.dtype != np.int64 else "unsafe")
+
+    return call
+
+
+class Fit:
+    """One call of ``fit``, on arrays.
+
+    Parameters
+    ----------
+    model : Sequential
+    data : Data
+    train : ndarray of int64 or None
+        Which rows; None for all.
+    validation : Evaluation or None
+    schedule : Schedule
+    callbacks : list of Callback
+    """
+
+    def __init__(self, model, data: Data, train: np.ndarray | None, validation: Evaluation | None, schedule: Schedule,
+                 callbacks: list):
+        self.model, self.schedule, self.validation = model, schedule, validation
+        self.history = History()
+        bars = [ProgressBar(schedule.verbose)] if schedule.verbose else []
+        self.callbacks = CallbackList([*bars, *callbacks], model)
+        rows = len(data.x) if train is None else len(train)
+        self._batch = min(schedule.batch, rows)
+        self.steps_per_epoch = schedule.steps_per_epoch or -(-rows // self._batch)
+        ordered = schedule.shuffle or train is not None
+        self._plan = model.plan("train", data.feed(ordered=ordered), self._batch, check=self.callbacks.terminate_on_nan)
+        self._source = data.source(train, shuffled=schedule.shuffle)
+        self._setting = {"rows": rows, "batch_size": self._batch, "steps_per_epoch": self.steps_per_epoch}
+        self._progress = Progress()
+        self._seen = 0  # epochs of `_progress` that are in the history
+        self._logs: dict[str, float] = {}
+
+    # ---- the whole ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train."""
+        model = self.model
+        self._begin()
+        first = self.epoch
+        try:
+            self._train()
+        except BaseException:
+            model.left = self.state()
+            self._collect(told=False)
+            self.callbacks.on_train_interrupted()
+            raise
+        finally:
+            self.history.unfinished = self._running_logs() if self.cursor[interp.EPOCH_STEP] else {}
+            model.training = None
+        model.left = self.state()
+        if model.optimizer_spec.use_ema and self.epoch > first:
+            model.memory.average_weights()
+        self.callbacks.on_train_end(self._logs)
+        return self.history
+
+    def _begin(self) -> None:
+        model, schedule, keys = self.model, self.schedule, ["loss", *(metric.name for metric in self.model.metrics)]
+        validated = [f"val_{key}" for key in keys] if self.validation is not None else []
+        params = {"verbose": schedule.verbose, "epochs": schedule.epochs, "steps": self.steps_per_epoch,
+                  "metrics": [*keys, *validated, "learning_rate"], "learning_rate_factors": model.rate_factors()}
+        left = model.left if schedule.resume else Left(self._fresh_cursor())
+        for listener in (self.callbacks, self.history):
+            listener.set_model(model)
+            listener.set_params(params)
+        model.stop_training = False
+        model.left, model.training, model.history = left, self, self.history
+        self.history.on_train_begin()
+        self.callbacks.on_train_begin({})  # a backup may bring another `left`
+        left = model.left
+        self.cursor = left.cursor
+        if left.sums is None or len(left.sums) != len(self._plan.sums):
+            left.sums = np.zeros(len(self._plan.sums))
+        self.sums = left.sums
+        if left.setting and left.setting != self._setting and (self.cursor[interp.POSITION] or schedule.resume):
+            raise ValueError(f"fit: the training that was left had {_words(left.setting)}; this one has "
+                             f"{_words(self._setting)}; wanted the same to resume")
+        if left.history:
+            self.history.load_state_dict(left.history)
+            self.callbacks.load_state_dict(left.callbacks)
+        self._progress.epochs = list(left.pending)
+        self._runner = Runner(self._plan, model.memory, self._source, steps_per_epoch=self.steps_per_epoch,
+                              seed=model.seeds["order"], cursor=self.cursor, sums=self.sums, scalars=model.scalars)
+        self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
+        self._leave = leave(model.loss)
+
+    def _fresh_cursor(self) -> np.ndarray:
+        """A new training: epochs are counted anew, steps and passes over the data go on."""
+        cursor = self.model.left.cursor.copy()
+        begun = cursor[interp.POSITION] or cursor[interp.EPOCH_STEP]
+        cursor[interp.PASS] += bool(begun)
+        cursor[interp.POSITION] = cursor[interp.EPOCH_STEP] = cursor[interp.OP] = 0
+        cursor[interp.EPOCH] = self.schedule.initial_epoch
+        return cursor
+
+    def state(self) -> Left:
+        """Where the training stands now."""
+        return Left(self.cursor.copy(), self.sums.copy(), self._progress.epochs[self._seen :],
+                    self.callbacks.state_dict(), self.history.state_dict(), self._setting)
+
+    # ---- epochs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        return int(self.cursor[interp.EPOCH])
+
+    def _train(self) -> None:
+        schedule, callbacks = self.schedule, self.callbacks
+        watched = (self.validation is not None or callbacks.interval is not None
+                   or callbacks.wants("on_epoch_begin") or callbacks.wants("on_epoch_end"))
+        self._collect()
+        while self.epoch < schedule.epochs and not self._stopped():
+            if watched:
+                self._epoch()
+            else:
+                left = (schedule.epochs - self.epoch) * self.steps_per_epoch - int(self.cursor[interp.EPOCH_STEP])
+                self._advance(left)
+                self._collect()
+
+    def _epoch(self) -> None:
+        epoch = self.epoch
+        if self.cursor[interp.EPOCH_STEP] == 0:
+            self.callbacks.on_epoch_begin(epoch, {})
+            self.history.on_epoch_begin(epoch)
+        while self.epoch == epoch and not self._stopped():
+            done = int(self.cursor[interp.EPOCH_STEP])
+            steps = self.steps_per_epoch - done
+            for every in (self.callbacks.interval, self.schedule.validation_interval):
+                if every:
+                    steps = min(steps, every - int(self.cursor[interp.STEP]) % every)
+            if self.callbacks.interval is not None:
+                self.callbacks.on_train_batch_begin(done, {})
+            before = int(self.cursor[interp.STEP])
+            self._advance(steps)
+            if int(self.cursor[interp.STEP]) == before:
+                break
+            ended = self.epoch > epoch
+            if not ended and self.schedule.validation_interval and self._at(self.schedule.validation_interval):
+                self.history.record_validation(self.model.step, epoch, self.validation("val_"))
+            if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
+                logs = self._epoch_logs(self._progress.epochs[-1]) if ended else self._running_logs()
+                batch = self.steps_per_epoch if ended else int(self.cursor[interp.EPOCH_STEP])
+                self.callbacks.on_train_batch_end(batch - 1, logs)
+        if self.epoch > epoch:
+            self._collect()
+
+    def _at(self, every: int) -> bool:
+        return int(self.cursor[interp.STEP]) % every == 0
+
+    def _stopped(self) -> bool:
+        return self.model.stop_training or (self._ends is not None and time.monotonic() >= self._ends)
+
+    def _advance(self, steps: int) -> None:
+        try:
+            self._runner.advance(steps, self._progress, leave=self._leave, turn=self._turn)
+        except NotFinite as problem:
+            self.model.stop_training = True
+            self.history.stopped = f"{problem}; the weights are those before it"
+            warnings.warn(f"training stopped: {self.history.stopped}. A smaller learning rate or clipping "
+                          "(global_clipnorm) may help.", TrainingWarning, stacklevel=6)
+
+    def _turn(self) -> bool:
+        if self.callbacks.wants("on_train_progress") and self.cursor[interp.EPOCH_STEP]:
+            self.callbacks.on_train_progress(int(self.cursor[interp.EPOCH_STEP]), self._running_logs())
+        return self._stopped()
+
+    # ---- what came out -----------------------------------------------------------------------------------------------
+
+    def _running_logs(self) -> dict[str, float]:
+        return self._with_rate(results(self._plan, self.sums, int(self.cursor[interp.EPOCH_STEP])))
+
+    def _epoch_logs(self, sums: np.ndarray) -> dict[str, float]:
+        return self._with_rate(results(self._plan, sums, self.steps_per_epoch))
+
+    def _with_rate(self, logs: dict[str, float]) -> dict[str, float]:
+        logs["learning_rate"] = self.model.learning_rate
+        return logs
+
+    def _collect(self, *, told: bool = True) -> None:
+        """Put the epochs that have ended into the history, and tell the callbacks."""
+        ended = self._progress.epochs[self._seen :]
+        first = self.epoch - len(ended)
+        for i, sums in enumerate(ended):
+            self._seen += 1
+            epoch, later = first + i, (len(ended) - 1 - i) * self.steps_per_epoch
+            logs = self._epoch_logs(sums)
+            logs["learning_rate"] = self.model.rate_at(self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later)
+            if told and self._validates(epoch):
+                logs |= self.validation("val_")
+            self.history.on_epoch_end(epoch, logs)
+            if len(ended) > 1:  # the clock of the history has seen them all at once
+                self.history.time[-1] = float(sums[0])
+            self._logs = logs
+            if told:
+                self.callbacks.on_epoch_end(epoch, logs)
+
+    def _validates(self, epoch: int) -> bool:
+        if self.validation is None:
+            return False
+        freq = self.schedule.validation_freq
+        return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
+
+
+def _words(setting: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
