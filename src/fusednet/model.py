@@ -11,7 +11,7 @@ c) Every method checks all that it is given before it changes anything.
 
 import numpy as np
 
-from fusednet import errors, feed, fuse, io, losses, metrics, optimizers, plan, planner, summary, trainer
+from fusednet import errors, feed, fuse, io, losses, metrics, optimizers, plan, planner, streams, summary, trainer
 from fusednet.backends import interp
 from fusednet.history import History
 from fusednet.memory import Memory
@@ -221,7 +221,7 @@ class Sequential:
         """Learn mean and variance of the `Normalization` layer from data; ``fit`` does it by itself, once."""
         if self.network is None or self.network.normalization is None:
             raise ValueError("adapt: the model has no Normalization layer")
-        data = self._prepare(x)
+        data = self.prepare(x)
         self.build(data.x.shape[1])
         self.memory.adapt(data.x, None)
 
@@ -330,30 +330,55 @@ class Sequential:
         schedule = self._schedule(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
                                   validation_interval, max_time, shuffle, verbose, resume)
         if feed.is_batches(x):
-            raise NotImplementedError
-        data = self._prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+            return self._fit_stream(x, y, schedule, callbacks, sample_weight, class_weight, validation_split,
+                                    validation_data, validation_batch_size, validation_steps)
+        data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         if batch_size is None:
             schedule.batch = len(data.x)
         train, held = self._split(data, validation_split, split, validation_data)
-        extra = None
-        if validation_data is not None:
-            extra = self._validation(validation_data, data, class_weight)
-        if not any(stage.has_parameters for stage in fuse.chain(self.network.with_features(data.x.shape[1])).stages):
-            raise ValueError("fit: no layer has weights; there is nothing to train")
-        steps = None if validation_steps is None else errors.integer("fit", "validation_steps", validation_steps, 1)
-        size = None if validation_batch_size is None else errors.integer("fit", "validation_batch_size",
-                                                                         validation_batch_size, 1)
+        extra = self._validation(validation_data, data, class_weight) if validation_data is not None else None
+        self._check_trainable(data.x.shape[1])
+        limits = _limits(validation_batch_size, validation_steps)
+        if validation_interval is not None and extra is None and held is None:
+            raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
         self._take(data, train)
         validation = None
         if extra is not None or held is not None:
-            validation = trainer.Evaluation(self, extra or data, held, size, steps)
-        elif validation_interval is not None:
-            raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
+            validation = trainer.Evaluation(self, extra or data, held, *limits)
         self.validation_indices_ = held
+        self._begin_training(resume)
+        return trainer.Fit(self, trainer.ArrayRows(data, train, schedule), validation, schedule, callbacks).run()
+
+    def _fit_stream(self, batches, y, schedule, callbacks, sample_weight, class_weight, validation_split,
+                    validation_data, validation_batch_size, validation_steps) -> History:
+        """`fit` where x is an iterable of batches."""
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(f"fit: {name} is given, but x is an iterable of batches, which bring their own")
+        if validation_split:
+            raise ValueError("fit: validation_split needs arrays; x is an iterable of batches (give validation_data)")
+        if self.network is not None and self.network.normalization is not None and (
+                self.memory is None or not self.memory.normalized):
+            raise ValueError("fit: x is an iterable of batches, so the Normalization layer cannot learn from all rows; "
+                             "call adapt(x) with an array first")
+        limits = _limits(validation_batch_size, validation_steps)
+        rows = streams.StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
+        extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
+        self._check_trainable(rows.first.x.shape[1])
+        self._take(rows.first, None)
+        validation = trainer.Evaluation(self, extra, None, *limits) if extra is not None else None
+        self.validation_indices_ = None
+        self._begin_training(schedule.resume)
+        return trainer.Fit(self, rows, validation, schedule, callbacks).run()
+
+    def _check_trainable(self, features: int) -> None:
+        if not any(stage.has_parameters for stage in fuse.chain(self.network.with_features(features)).stages):
+            raise ValueError("fit: no layer has weights; there is nothing to train")
+
+    def _begin_training(self, resume: bool) -> None:
         if resume:
             self.memory.trained_weights()
         self.memory.prepare(self.optimizer_spec)
-        return trainer.Fit(self, data, train, validation, schedule, callbacks or []).run()
 
     def _schedule(self, batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval,
                   max_time, shuffle, verbose, resume) -> trainer.Schedule:
@@ -381,7 +406,8 @@ class Sequential:
             resume=errors.boolean("fit", "resume", resume),
         )
 
-    def _prepare(self, x, y=None, **options) -> feed.Data:
+    def prepare(self, x, y=None, **options) -> feed.Data:
+        """Data checked and converted for this model; see `fusednet.feed.prepare`."""
         if x is None:
             raise TypeError("x is None; wanted an array, a data frame or batches")
         known = self.memory is not None
@@ -426,7 +452,7 @@ class Sequential:
             The loss before the step; with metrics a list; by name with `return_dict`.
         """
         self._need_compiled("train_on_batch")
-        data = self._prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         self._take(data, None)
         self.memory.prepare(self.optimizer_spec)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
@@ -473,7 +499,7 @@ class Sequential:
         self._need_weights("evaluate")
         if y is None:
             raise TypeError("evaluate: y is None; wanted labels or numbers")
-        data = self._prepare(x, y, sample_weight=sample_weight)
+        data = self.prepare(x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
         logs = trainer.evaluate(self, trainer.Evaluation(self, data, None, size, steps), callbacks, verbose)
@@ -499,7 +525,7 @@ class Sequential:
             Whatever the last layer gives: probabilities if it is a softmax or sigmoid.
         """
         self._need_weights("predict")
-        data = self._prepare(x)
+        data = self.prepare(x)
         size = errors.integer("predict", "batch_size", batch_size, 1) if batch_size is not None else PREDICTION_BATCH
         rows = len(data.x)
         if steps is not None:
@@ -668,6 +694,12 @@ def load(path) -> Sequential:
     model.build(network.features)
     model._restore(tensors, document)
     return model
+
+
+def _limits(batch_size, steps) -> tuple[int | None, int | None]:
+    """validation_batch_size and validation_steps, checked."""
+    given = {"validation_batch_size": batch_size, "validation_steps": steps}
+    return tuple(None if value is None else errors.integer("fit", name, value, 1) for name, value in given.items())
 
 
 def _metrics(given, loss) -> tuple[metrics.Metric, ...]:

@@ -10,6 +10,7 @@ c) Whatever ends a training, it ends between two steps.
 """
 
 import math
+import sys
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def results(of: plan.Plan, sums: np.ndarray, steps: int = 1) -> dict[str, float]
 def evaluate(model, evaluation: Evaluation, callbacks, verbose: int) -> dict[str, float]:
     """Loss and metrics by name, with callbacks told."""
     bars = [ProgressBar(verbose)] if verbose else []
-    listeners = CallbackList([*bars, *(callbacks or [])], model, {"verbose": verbose})
+    listeners = CallbackList([bars, callbacks], model, {"verbose": verbose})
     listeners.on_test_begin({})
     logs = evaluation()
     listeners.on_test_end(logs)
@@ -165,33 +166,50 @@ def leave(loss):
     return call
 
 
+class ArrayRows:
+    """Rows of arrays, as `Fit` asks for them.
+
+    Parameters
+    ----------
+    data : Data
+    train : ndarray of int64 or None
+        Which rows; None for all.
+    schedule : Schedule
+    """
+
+    def __init__(self, data: Data, train: np.ndarray | None, schedule: Schedule):
+        rows = len(data.x) if train is None else len(train)
+        self.batch = min(schedule.batch, rows)
+        self.steps_per_epoch = schedule.steps_per_epoch or -(-rows // self.batch)
+        self.feed = data.feed(ordered=schedule.shuffle or train is not None)
+        self.setting = {"rows": rows, "batch_size": self.batch, "steps_per_epoch": self.steps_per_epoch}
+        self._source = data.source(train, shuffled=schedule.shuffle)
+
+    def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray) -> Runner:
+        """What walks the plan over the rows."""
+        return Runner(made, model.memory, self._source, steps_per_epoch=self.steps_per_epoch, seed=model.seeds["order"],
+                      cursor=cursor, sums=sums, scalars=model.scalars)
+
+
 class Fit:
-    """One call of ``fit``, on arrays.
+    """One call of ``fit``.
 
     Parameters
     ----------
     model : Sequential
-    data : Data
-    train : ndarray of int64 or None
-        Which rows; None for all.
+    rows : ArrayRows or StreamRows
     validation : Evaluation or None
     schedule : Schedule
     callbacks : list of Callback
     """
 
-    def __init__(self, model, data: Data, train: np.ndarray | None, validation: Evaluation | None, schedule: Schedule,
-                 callbacks: list):
+    def __init__(self, model, rows, validation: Evaluation | None, schedule: Schedule, callbacks: list):
         self.model, self.schedule, self.validation = model, schedule, validation
         self.history = History()
         bars = [ProgressBar(schedule.verbose)] if schedule.verbose else []
-        self.callbacks = CallbackList([*bars, *callbacks], model)
-        rows = len(data.x) if train is None else len(train)
-        self._batch = min(schedule.batch, rows)
-        self.steps_per_epoch = schedule.steps_per_epoch or -(-rows // self._batch)
-        ordered = schedule.shuffle or train is not None
-        self._plan = model.plan("train", data.feed(ordered=ordered), self._batch, check=self.callbacks.terminate_on_nan)
-        self._source = data.source(train, shuffled=schedule.shuffle)
-        self._setting = {"rows": rows, "batch_size": self._batch, "steps_per_epoch": self.steps_per_epoch}
+        self.callbacks = CallbackList([bars, callbacks], model)
+        self._rows = rows
+        self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
         self._progress = Progress()
         self._seen = 0  # epochs of `_progress` that are in the history
         self._logs: dict[str, float] = {}
@@ -237,15 +255,14 @@ class Fit:
         if left.sums is None or len(left.sums) != len(self._plan.sums):
             left.sums = np.zeros(len(self._plan.sums))
         self.sums = left.sums
-        if left.setting and left.setting != self._setting and (self.cursor[interp.POSITION] or schedule.resume):
+        if left.setting and left.setting != self._rows.setting and (self.cursor[interp.POSITION] or schedule.resume):
             raise ValueError(f"fit: the training that was left had {_words(left.setting)}; this one has "
-                             f"{_words(self._setting)}; wanted the same to resume")
+                             f"{_words(self._rows.setting)}; wanted the same to resume")
         if left.history:
             self.history.load_state_dict(left.history)
             self.callbacks.load_state_dict(left.callbacks)
         self._progress.epochs = list(left.pending)
-        self._runner = Runner(self._plan, model.memory, self._source, steps_per_epoch=self.steps_per_epoch,
-                              seed=model.seeds["order"], cursor=self.cursor, sums=self.sums, scalars=model.scalars)
+        self._runner = self._rows.runner(model, self._plan, self.cursor, self.sums)
         self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
         self._leave = leave(model.loss)
 
@@ -261,17 +278,23 @@ class Fit:
     def state(self) -> Left:
         """Where the training stands now."""
         return Left(self.cursor.copy(), self.sums.copy(), self._progress.epochs[self._seen :],
-                    self.callbacks.state_dict(), self.history.state_dict(), self._setting)
+                    self.callbacks.state_dict(), self.history.state_dict(), self._rows.setting)
 
     # ---- epochs ------------------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
+        """Epochs that have ended."""
         return int(self.cursor[interp.EPOCH])
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """None while nobody knows: batches that come one after the other, in the first epoch."""
+        return self._rows.steps_per_epoch
 
     def _train(self) -> None:
         schedule, callbacks = self.schedule, self.callbacks
-        watched = (self.validation is not None or callbacks.interval is not None
+        watched = (self.validation is not None or callbacks.interval is not None or self.steps_per_epoch is None
                    or callbacks.wants("on_epoch_begin") or callbacks.wants("on_epoch_end"))
         self._collect()
         while self.epoch < schedule.epochs and not self._stopped():
@@ -289,7 +312,7 @@ class Fit:
             self.history.on_epoch_begin(epoch)
         while self.epoch == epoch and not self._stopped():
             done = int(self.cursor[interp.EPOCH_STEP])
-            steps = self.steps_per_epoch - done
+            steps = (self.steps_per_epoch or sys.maxsize) - done
             for every in (self.callbacks.interval, self.schedule.validation_interval):
                 if every:
                     steps = min(steps, every - int(self.cursor[interp.STEP]) % every)
