@@ -187,6 +187,20 @@ cdef class Kernel:
                 held -= 1
                 PyBuffer_Release(&buffers[held])
 
+    def cost(self, *arguments):
+        """The list's cost of such a call, as the C compiler reads it."""
+        cdef Py_buffer buffers[MAX_ARGUMENTS]
+        cdef fn_slot slots[MAX_SLOTS]
+        cdef int held = 0
+        memset(slots, 0, sizeof(slots))
+        try:
+            self.fill(arguments, buffers, slots, &held)
+            return fn_kernel_cost(self.number, slots)
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&buffers[held])
+
     cdef int run(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held) except -1:
         cdef int dtype = self.fill(arguments, buffers, slots, held)
         cdef int parts, status

@@ -2,9 +2,9 @@
 
 Reads feed.py, plan.py, runner.py; read by model.py, which hands `StreamRows` to the trainer in place of arrays.
 
-a) Each batch is copied into a buffer of the network's dtype and is a run of one step; the buffers and their programs are
+a) Each batch is copied into a buffer of the network's dtype and is a run of one step; buffers and their programs are
    kept by the number of rows.
-b) An object that can be iterated again, is for each epoch. An iterator goes on where it is; `steps_per_epoch` says
+b) What can be iterated again is, for each epoch. An iterator goes on where it is, and `steps_per_epoch` says
    how much of it is an epoch.
 """
 
