@@ -2,20 +2,16 @@
 
 a) The rules of `EarlyStopping` and `ReduceLROnPlateau` are written out once more here, from Keras 3's documentation,
    and compared over many random sequences; each is shown to tell wrong settings apart.
-b) `train` calls `CallbackList` as a trainer does, and can stop after any step and go on in new objects.
-c) tqdm, tensorboardX and matplotlib are optional: what needs them is skipped where they are not, what happens without
-   them is tested everywhere.
+b) Each is run by `fake_training.train`, which can stop a training after any step and go on in new objects.
 """
 
 import csv
-import io
 import json
 import os
-import sys
-import threading
 
 import numpy as np
 import pytest
+from fake_training import METRICS, STEPS, Model, epochs_of, train
 
 from fusednet import callbacks
 from fusednet.callbacks import (
@@ -29,83 +25,11 @@ from fusednet.callbacks import (
     ModelCheckpoint,
     ProgressBar,
     ReduceLROnPlateau,
-    TensorBoard,
     TerminateOnNaN,
     wants_batches,
 )
 from fusednet.callbacks._base import BATCH_METHODS, METHODS
 from fusednet.history import History
-
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
-STEPS = 4
-
-
-class Model:
-    """What a callback sees of a model; weights are the number of the step."""
-
-    def __init__(self):
-        self.stop_training = False
-        self.learning_rate = 0.1
-        self.step = 0
-        self.weights = [np.zeros((2, 3)), np.zeros(3)]
-        self.saved = []
-        self.callbacks = None
-        self.history = History()
-        self.epoch = 0  # epochs that have ended
-
-    def get_weights(self):
-        return self.weights
-
-    def set_weights(self, weights):
-        self.weights = [np.array(weight) for weight in weights]
-
-    def save(self, path, training_state=False):
-        self.saved.append(os.path.basename(path))
-        state = self.callbacks.state_dict() if training_state and self.callbacks else None
-        document = {"step": self.step, "rate": self.learning_rate, "epoch": self.epoch, "callbacks": state}
-        with open(path, "w") as file:
-            json.dump(document, file, default=lambda array: {"array": array.tolist()})
-
-    def load_training_state(self, path):
-        with open(path) as file:
-            found = json.load(file, object_hook=lambda entry: np.array(entry["array"]) if "array" in entry else entry)
-        self.step, self.learning_rate, self.epoch = found["step"], found["rate"], found["epoch"]
-        self.callbacks.load_state_dict(found["callbacks"])
-
-
-def train(given, epochs, *, model=None, stop_after=None, params=None):
-    """Run callbacks over epochs (a list of logs) of STEPS steps; `stop_after` a step raises KeyboardInterrupt."""
-    model = model or Model()
-    every = CallbackList(given, model, {"epochs": len(epochs), "steps": STEPS, "metrics": METRICS, **(params or {})})
-    model.callbacks = every
-    try:
-        every.on_train_begin()
-        while model.epoch < len(epochs) and not model.stop_training:
-            logs = epochs[model.epoch]
-            if model.step == model.epoch * STEPS:
-                every.on_epoch_begin(model.epoch)
-            while model.step < (model.epoch + 1) * STEPS:
-                batch = model.step % STEPS
-                model.step += 1
-                model.weights[0][:], model.weights[1][:] = model.step, -model.step
-                within = {key: value for key, value in logs.items() if not key.startswith("val_")}
-                if every.interval and model.step % every.interval == 0:
-                    every.on_train_batch_end(batch, within)
-                every.on_train_progress(batch + 1, within)
-                if model.step == stop_after:
-                    raise KeyboardInterrupt
-            model.epoch += 1
-            model.history.on_epoch_end(model.epoch - 1, logs)
-            every.on_epoch_end(model.epoch - 1, {**logs, "learning_rate": model.learning_rate})
-    except KeyboardInterrupt:
-        every.on_train_interrupted()
-    else:
-        every.on_train_end()
-    return model
-
-
-def epochs_of(values, key="val_loss"):
-    return [{"loss": 1.0 / (epoch + 1), "accuracy": 0.5, key: value} for epoch, value in enumerate(values)]
 
 
 def sequences(count=300):
@@ -576,13 +500,6 @@ def test_backup_stays_where_epochs_are_left(tmp_path):
     assert not (tmp_path / "stop").exists()
 
 
-def test_progress_of_an_epoch_that_is_gone_on_with(capsys):
-    model = Model()
-    model.step = 2
-    train(ProgressBar(2), epochs_of([0.5]), model=model)
-    assert capsys.readouterr().out.startswith("Epoch 1/1 - 0ms - loss")
-
-
 VALUES = [0.9, 0.8, 0.85, 0.8, 0.7, 0.75, 0.72, 0.71, 0.73, 0.74, 0.6]
 
 
@@ -698,108 +615,3 @@ def test_csv_logger_refuses_other_columns_before_training(tmp_path):
     assert model.step == 0 and path.read_text() == "epoch,loss\n0,1.0\n"
     with pytest.raises(FileNotFoundError, match=r"the folder .* does not exist"):
         train(CSVLogger(tmp_path / "no" / "log.csv"), epochs_of([1.0]))
-
-
-# ---- what is optional ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("package", "make", "command"),
-    [("tqdm", lambda: ProgressBar(1), "fusednet[cli]"), ("tensorboardX", TensorBoard, "fusednet[tensorboard]")],
-)
-def test_a_missing_package_says_what_to_type(monkeypatch, package, make, command):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=f"needs the package {package}, which is not installed: ") as caught:
-        make()
-    assert f"pip install '{command}'" in str(caught.value)
-    ProgressBar(2)
-
-
-def test_progress_lines_need_nothing(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    train(ProgressBar(2), epochs_of([0.5] * 10))
-    out, err = capsys.readouterr()
-    lines = out.splitlines()
-    assert len(lines) == 10 and err == ""
-    assert lines[0].startswith("Epoch  1/10 - ")
-    assert lines[0].endswith("ms - loss: 1.0000 - accuracy: 0.5000 - val_loss: 0.5000")
-    train(ProgressBar(0), epochs_of([0.5]))
-    assert capsys.readouterr() == ("", "")
-
-
-def test_progress_prints_a_learning_rate_that_changes(capsys):
-    train([LearningRateScheduler(lambda epoch: 10.0**-epoch), ProgressBar(2)], epochs_of([0.5] * 5))
-    assert ["learning_rate" in line for line in capsys.readouterr().out.splitlines()] == [False] + [True] * 4
-
-
-def test_progress_prints_an_evaluation(capsys):
-    every = CallbackList(ProgressBar(2), Model(), {})
-    every.on_test_begin()
-    every.on_test_end({"loss": 0.00001, "accuracy": 0.0})
-    assert capsys.readouterr().out.endswith("ms - loss: 1e-05 - accuracy: 0.0000\n")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_bar_is_drawn_on_a_terminal_alone(capsys):
-    pytest.importorskip("tqdm")
-    for file in (Terminal(), io.StringIO()):
-        train(ProgressBar(1, file=file), epochs_of([0.5] * 50))
-        text = file.getvalue()
-        assert ("\r" in text) == file.isatty()
-        lines = [line for line in text.replace("\r", "\n").splitlines() if " - loss" in line]
-        assert lines[0].startswith("Epoch  1/50 - ") and lines[-1].startswith("Epoch 50/50 - ")
-    train(ProgressBar(1), epochs_of([0.5]))
-    assert "\r" not in capsys.readouterr().out
-
-
-def test_progress_bar_leaves_nothing_behind():
-    tqdm = pytest.importorskip("tqdm")
-    before = set(tqdm.tqdm._instances) if hasattr(tqdm.tqdm, "_instances") else set()
-    bar = ProgressBar(1, file=Terminal())
-    train(bar, epochs_of([0.5] * 5), stop_after=7)
-    assert bar._bar is None and set(getattr(tqdm.tqdm, "_instances", ())) == before
-    assert "TMonitor" not in {type(thread).__name__ for thread in threading.enumerate()}
-
-
-def test_progress_bar_without_a_known_number_of_steps():
-    pytest.importorskip("tqdm")
-    file = Terminal()
-    train(ProgressBar(1, file=file), epochs_of([0.5] * 3), params={"steps": None})
-    assert "Epoch 3/3 - " in file.getvalue() and "%" not in file.getvalue()
-
-
-def events(folder):
-    """Scalars in TensorBoard's files: records of length, checksum, event, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    found = []
-    for name in sorted(os.listdir(folder)):
-        data = (folder / name).read_bytes()
-        while data:
-            size = int.from_bytes(data[:8], "little")
-            event = Event.FromString(data[12 : 12 + size])
-            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-            data = data[12 + size + 4 :]
-    return found
-
-
-def test_tensorboard_writes_keras_names(tmp_path):
-    pytest.importorskip("tensorboardX")
-    board = TensorBoard(tmp_path, histogram_freq=1, write_steps_per_second=True, update_freq=4)
-    assert board.interval == 4 and TensorBoard(tmp_path).interval is None
-    train(board, epochs_of([0.5, 0.25]))
-    training, validation = events(tmp_path / "train"), events(tmp_path / "validation")
-    assert validation == [("epoch_loss", 0, 0.5), ("epoch_loss", 1, 0.25)]
-    assert {("epoch_loss", 1, 0.5), ("batch_loss", 8, 0.5), ("batch_loss", 4, 1.0)} <= set(training)
-    assert {"epoch_steps_per_second", "epoch_learning_rate", "weight_1/histogram"} <= {tag for tag, _, _ in training}
-    assert board._writers == {}
-
-
-def test_tensorboard_refuses_an_unknown_frequency(tmp_path):
-    pytest.importorskip("tensorboardX")
-    with pytest.raises(ValueError, match="update_freq is 'step'; wanted 'epoch', 'batch' or a step count"):
-        TensorBoard(tmp_path, update_freq="step")

@@ -195,8 +195,8 @@ class BackupAndRestore(Callback):
     save_freq : "epoch" or int, default "epoch"
         When: at the end of each epoch, or after each step whose count (``model.step``) the number divides.
     delete_checkpoint : bool, default True
-        Delete the backup when the training has made its epochs or was told to stop; not when its time was up, nor when an
-        exception or Ctrl-C ended it.
+        Delete the backup when the training has made its epochs or was told to stop; not when its time was up, nor when
+        an exception or Ctrl-C ended it.
 
     Raises
     ------
@@ -264,4 +264,4 @@ class BackupAndRestore(Callback):
 
     def _finished(self) -> bool:
         made = self.model.history.epoch
-        return self.model.stop_training or bool(made) and made[-1] + 1 >= self.params["epochs"]
+        return self.model.stop_training or (bool(made) and made[-1] + 1 >= self.params["epochs"])
