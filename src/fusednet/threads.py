@@ -5,16 +5,20 @@ chosen.
 
 a) The number is the process's, not a table's: it stays when another backend is selected.
 b) Results do not depend on it, only the time they take: a kernel divides its outputs, never a sum.
+c) `limit` holds in the thread of Python that says it: many small trainings run beside each other, one thread each.
 """
 
 import operator
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 ENVIRONMENT = "FUSEDNET_THREADS"
 
 _threads: int | None = None  # None: nobody has asked yet
 _tell: Callable[[int], None] | None = None  # how the table in use takes the number
+_local = threading.local()  # .limit, where `limit` is in force
 
 
 def _default() -> int:
@@ -35,6 +39,7 @@ def get_num_threads() -> int:
     -------
     int
         What `set_num_threads` set; before that ``FUSEDNET_THREADS``, or the number of processors this process may use.
+        Inside of `limit` at most what it says.
 
     Raises
     ------
@@ -44,7 +49,29 @@ def get_num_threads() -> int:
     global _threads
     if _threads is None:
         _threads = _default()
-    return _threads
+    return min(_threads, getattr(_local, "limit", _threads))
+
+
+@contextmanager
+def limit(n: int) -> Iterator[None]:
+    """Let the trainings that this thread of Python begins use at most `n` threads.
+
+    Single calls (`fusednet.ops`) share their work out by `set_num_threads` all the same.
+
+    Parameters
+    ----------
+    n : int
+        1 or more.
+    """
+    before = getattr(_local, "limit", None)
+    _local.limit = n if before is None else min(n, before)
+    try:
+        yield
+    finally:
+        if before is None:
+            del _local.limit
+        else:
+            _local.limit = before
 
 
 def set_num_threads(n: int) -> None:
@@ -71,7 +98,8 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"set_num_threads: n is {n!r}; wanted an integer") from None
     if number < 1:
         raise ValueError(f"set_num_threads: n is {number}; wanted 1 or more")
-    before, _threads = get_num_threads(), number
+    get_num_threads()  # a wrong FUSEDNET_THREADS is told of now
+    before, _threads = _threads, number
     try:
         if _tell is not None:
             _tell(number)
