@@ -27,10 +27,12 @@ cdef class Program:
     cdef fn_patch *patches
     cdef int dtype
     cdef readonly list arrays        # what the slots point into
+    cdef int64_t rows                # the fewest rows of an array whose rows the cursor goes through
     cdef int64_t patch_count, slot_count
 
     def __cinit__(self):
         self.dtype = -1
+        self.rows = INT64_MAX
 
     def __dealloc__(self):
         free(self.ops)
@@ -106,6 +108,7 @@ cdef class Program:
                 patch.kind = FN_PATCH_ROWS
                 patch.base = slots[kernel.parameter[k].slot].p
                 patch.source = argument.row_bytes
+                self.rows = min(self.rows, <int64_t>len(argument.array))
             op.patches += 1
         op.kind = FN_OP_KERNEL
         op.kernel = kernel.number
@@ -141,6 +144,8 @@ cdef class Run:
         cdef Py_buffer b
         if rows < 1 or batch < 1 or batch > rows or steps_per_epoch < 1 or (rows % batch != 0 and tail is None):
             raise ValueError(f"a run of {rows} rows in batches of {batch}, {steps_per_epoch} steps per epoch")
+        if rows > full.rows or (tail is not None and rows > tail.rows):
+            raise ValueError(f"a run of {rows} rows through arrays of fewer rows")
         memset(&self.run, 0, sizeof(self.run))
         self.kept = (full, tail, order, chosen, cursor, sums, records)
         self.records = records

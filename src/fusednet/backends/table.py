@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 
 LIST = Path(__file__).with_name("kernels.def")
@@ -51,20 +52,22 @@ class Kernel:
     arguments: tuple[Argument, ...]
     cost_expression: str = "0"
 
-    def cost(self, values: Mapping[str, int]) -> int:
-        """About how many processor cycles a call takes; `values` are its sizes and integers by name."""
-        codes = {f"FN_ACT_{name}": code for code, name in enumerate(_ACTIVATIONS)}
-        text = re.sub(r"SIZE\((\w+)\)", r"\1", self.cost_expression).replace("/", "//")
+    @cached_property
+    def cost(self) -> Callable[[Mapping[str, int]], int]:
+        """``cost(values)``: about how many processor cycles a call takes; values are its sizes and integers by name."""
+        codes = {f"FN_ACT_{name}": str(code) for code, name in enumerate(_ACTIVATIONS)}
+        text = re.sub(r"SIZE\((\w+)\)", r"v['\1']", self.cost_expression).replace("/", "//")
+        text = re.sub(r"FN_ACT_\w+", lambda name: codes[name[0]], text)
         if match := re.fullmatch(r"(.*)\?(.*):(.*)", text):
             text = f"({match[2].strip()}) if ({match[1].strip()}) else ({match[3].strip()})"
-        return int(eval(text, {"__builtins__": {}}, {**codes, **values}))  # the package's own list, no user's text
+        return eval(f"lambda v: {text}", {"__builtins__": {}})  # the package's own list, no user's text
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Argument, ...]:
         """What a table's function takes, in order: all but the sizes."""
         return tuple(a for a in self.arguments if a.role != "size")
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[str, ...]:
         return tuple(a.name for a in self.arguments if a.role == "size")
 
