@@ -19,10 +19,14 @@
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each packed row of A */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
-#define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows of B that are read once */
+#define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows that are read once */
+#define FN_NEXT_TILE 4096                      /* bytes of rows of A that L1 holds eight of: the next four are asked for */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
+
+/* What dot products ask for ahead of its use; the constant that selects the code of a loop. */
+enum fn_ahead { FN_AHEAD_NOTHING, FN_AHEAD_ROWS, FN_AHEAD_COLUMNS };
 
 /* n items over `tiles` tiles as evenly as can be: the first item of tile i. */
 static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
@@ -213,10 +217,11 @@ static void FN_NAME(fn_pack_b)(FN_T *to, const FN_NAME(fn_product) *g, int64_t j
 }
 
 /* One row of C over columns [j0, j1): the rows of B are read as they lie, several at a time, while a strip of C stays in
- * L1. The order of the sum is the micro-kernel's. */
+ * L1. What is asked for ahead turns to the next rows at the end of the strip: beyond it lies another part's share (two
+ * threads took up to twice as long). The order of the sum is the micro-kernel's. */
 static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0, int64_t j1)
 {
-    enum { strip = 8192 / sizeof(FN_T), rows = 8 };
+    enum { strip = 8192 / sizeof(FN_T), rows = 8, ahead = FN_STREAM_AHEAD / sizeof(FN_T) };
     const FN_T *const a = g->a + i * g->ra;
     for (int64_t j = j0; j < j1; j += strip) {
         const int64_t width = j1 - j < strip ? j1 - j : strip;
@@ -232,9 +237,11 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
                 for (int r = 0; r < rows; r++) w[r] = VF(set1)(a[(p + r) * g->ca]);
                 for (; x + LANES <= width; x += LANES) {
                     V sum = VF(load)(c + x);
+                    const int64_t beyond = x + ahead - width;
+                    const FN_T *const next = beyond < 0 ? b + x + ahead : b + rows * g->rb + (beyond < x ? beyond : x);
 #pragma GCC unroll 8
                     for (int r = 0; r < rows; r++) {
-                        __builtin_prefetch((const char *)(b + r * g->rb + x) + FN_STREAM_AHEAD);
+                        __builtin_prefetch(next + r * g->rb);
                         sum = VF(fma)(w[r], VF(load)(b + r * g->rb + x), sum);
                     }
                     VF(store)(c + x, sum);
@@ -339,29 +346,33 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
     fn_split(n, nr, part->index / best_down, count / best_down, j0, j1);
 }
 
-/* mr by nc dot products of rows of A (ca == 1) and columns of B (rb == 1), summed along vectors. */
-static inline __attribute__((always_inline)) void FN_NAME(fn_dot_tile)(const int mr, const int nc,
-                                                                       const FN_NAME(fn_product) *g, int64_t i, int64_t j)
+/* mr by nc dot products of rows of A (ca == 1) and columns of B (rb == 1), summed along vectors. Of the two, what is read
+ * once and does not stay in L1 is asked for ahead: the next tile's rows, or what is a little further in the columns. */
+FN_INLINE void FN_NAME(fn_dot_tile)(const int mr, const int nc, const enum fn_ahead ahead, const FN_NAME(fn_product) *g,
+                                    int64_t i, int64_t j)
 {
+    enum { near = FN_STREAM_AHEAD / sizeof(FN_T) };
     const FN_T *a = g->a + i * g->ra, *b = g->b + j * g->cb;
-    V acc[4][8];
+    V acc[4][4];
 #pragma GCC unroll 4
     for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (int c = 0; c < nc; c++) acc[r][c] = VF(set1)(0);
     int64_t p = 0;
     for (; p + LANES <= g->k; p += LANES) {
-        V y[8];
-#pragma GCC unroll 8
+        const int64_t beyond = p + near - g->k;
+        const FN_T *const next = beyond < 0 ? b + p + near : b + nc * g->cb + (beyond < p ? beyond : p);
+        V y[4];
+#pragma GCC unroll 4
         for (int c = 0; c < nc; c++) {
-            __builtin_prefetch((const char *)(b + c * g->cb + p) + FN_STREAM_AHEAD);
+            if (ahead == FN_AHEAD_COLUMNS) __builtin_prefetch(next + c * g->cb);
             y[c] = VF(load)(b + c * g->cb + p);
         }
 #pragma GCC unroll 4
         for (int r = 0; r < mr; r++) {
-            __builtin_prefetch(a + (r + mr) * g->ra + p);
+            if (ahead == FN_AHEAD_ROWS) __builtin_prefetch(a + (r + mr) * g->ra + p);
             const V x = VF(load)(a + r * g->ra + p);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
             for (int c = 0; c < nc; c++) acc[r][c] = VF(fma)(x, y[c], acc[r][c]);
         }
     }
@@ -369,7 +380,7 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_dot_tile)(const int
         const int64_t count = g->k - p;
 #pragma GCC unroll 4
         for (int r = 0; r < mr; r++)
-#pragma GCC unroll 8
+#pragma GCC unroll 4
             for (int c = 0; c < nc; c++)
                 acc[r][c] = VF(fma)(VF(load_part)(a + r * g->ra + p, count), VF(load_part)(b + c * g->cb + p, count),
                                     acc[r][c]);
@@ -382,23 +393,24 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_dot_tile)(const int
         }
 }
 
-static void FN_NAME(fn_dots)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+FN_INLINE void FN_NAME(fn_dots)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                               const enum fn_ahead ahead)
 {
     for (int64_t i = i0; i < i1;) {
         const int64_t rows = i1 - i0 == 1 ? 1 : i1 - i < 4 ? i1 - i : 4;
         int64_t j = j0;
         if (rows == 4) {
-            for (; j + 4 <= j1; j += 4) FN_NAME(fn_dot_tile)(4, 4, g, i, j);
+            for (; j + 4 <= j1; j += 4) FN_NAME(fn_dot_tile)(4, 4, ahead, g, i, j);
             switch (j1 - j) {
-            case 1: FN_NAME(fn_dot_tile)(4, 1, g, i, j); break;
-            case 2: FN_NAME(fn_dot_tile)(4, 2, g, i, j); break;
-            case 3: FN_NAME(fn_dot_tile)(4, 3, g, i, j); break;
+            case 1: FN_NAME(fn_dot_tile)(4, 1, ahead, g, i, j); break;
+            case 2: FN_NAME(fn_dot_tile)(4, 2, ahead, g, i, j); break;
+            case 3: FN_NAME(fn_dot_tile)(4, 3, ahead, g, i, j); break;
             default: break;
             }
         } else {
             for (int64_t r = i; r < i + rows; r++) {
-                for (j = j0; j + 8 <= j1; j += 8) FN_NAME(fn_dot_tile)(1, 8, g, r, j);
-                for (; j < j1; j++) FN_NAME(fn_dot_tile)(1, 1, g, r, j);
+                for (j = j0; j + 4 <= j1; j += 4) FN_NAME(fn_dot_tile)(1, 4, ahead, g, r, j);
+                for (; j < j1; j++) FN_NAME(fn_dot_tile)(1, 1, ahead, g, r, j);
             }
         }
         i += rows;
@@ -420,7 +432,10 @@ static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part
         h.b = column;
         h.rb = 1;
     }
-    FN_NAME(fn_dots)(&h, i0, i1, 0, g->n);
+    if (g->k <= FN_NEXT_TILE / (int64_t)sizeof(FN_T))
+        FN_NAME(fn_dots)(&h, i0, i1, 0, g->n, FN_AHEAD_ROWS);
+    else
+        FN_NAME(fn_dots)(&h, i0, i1, 0, g->n, FN_AHEAD_NOTHING);
 }
 
 /* Narrow C of columns of A (ra == 1): its transpose, few rows of length m, is computed in scratch, in strips. */
@@ -458,7 +473,7 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
     if (part->count > 1) FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
     if (i0 >= i1 || j0 >= j1) return;
     if (g->cb != 1 && g->m <= FN_FEW_ROWS && g->k >= 2 * LANES) {
-        FN_NAME(fn_dots)(g, i0, i1, j0, j1);
+        FN_NAME(fn_dots)(g, i0, i1, j0, j1, FN_AHEAD_COLUMNS);
         return;
     }
     /* Packing costs a copy of A and of B; it pays where both are read often enough and B does not stay in L1. */
