@@ -19,6 +19,8 @@ from fusednet.backends.table import CHUNK, KERNELS, LIST, Table
 
 DTYPES = ("float32", "float64")
 THREADS = (1, 2, 3, 8)
+FN_STREAM_BYTES = 16 << 20
+"""Of csrc/kernels/kernels.h: outputs that are larger go past the caches."""
 MODULES = {"native": "native", "numba": "jit_numba"}
 
 
@@ -60,6 +62,38 @@ def test_same_bits_for_any_number_of_threads(kernel, dtype, table, divide):
             bits.append({name: array.tobytes() for name, array in run(table, case, dtype).items()})
         for threads, other in zip(THREADS[1:], bits[1:], strict=True):
             assert other == bits[0], f"{case} {dtype}: {threads} threads give other bits than 1"
+
+
+STREAMED = {
+    "softmax_fwd": lambda kernel, loss, out, x, y: kernel(out, x),
+    "softmax_bwd": lambda kernel, loss, out, x, y: kernel(out, x, y),
+    "softmax_xent_targets": lambda kernel, loss, out, x, y: kernel(loss, out, x, y, loss % 3, 0.1, 0.5),
+    "sigmoid_xent": lambda kernel, loss, out, x, y: kernel(loss, out, x, y, None, 0.1, 0.7, 0.5),
+    "squared_error": lambda kernel, loss, out, x, y: kernel(loss, out, x, y, None, 0.7, 0.5),
+}
+"""Kernels of rows whose large outputs go past the caches, by families, each called with outputs and two matrices."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [10, 64, 129, 1000])
+@pytest.mark.parametrize("kernel", STREAMED)
+def test_large_outputs_have_the_bits_of_small_ones(kernel, n, dtype, table, divide):
+    """Past the caches and by way of them, rows in any number of parts, beginning anywhere in a cache line."""
+    if table.backend != "native":
+        pytest.skip("only native kernels write past the caches")
+    m = FN_STREAM_BYTES // np.dtype(dtype).itemsize // n + 3
+    x = np.resize(np.random.default_rng(0).standard_normal(5003).astype(dtype), (m, n))
+    y = np.abs(x[::-1]) % 1
+    call, function, results = STREAMED[kernel], getattr(table, kernel), []
+    for parts, rows in ((1, m // 2), (1, m), (3, m)):
+        divide(parts)
+        out, loss = np.full(m * n + 32, 7, dtype), np.arange(m, dtype=dtype)
+        matrix = out[5 : 5 + m * n].reshape(m, n)
+        for begin in range(0, m, rows):
+            piece = slice(begin, begin + rows)
+            call(function, loss[piece], matrix[piece], x[piece], y[piece])
+        results.append((out.tobytes(), loss.tobytes()))
+    assert results[1] == results[0] and results[2] == results[0]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -365,3 +365,5 @@ def test_constants_agree_across_languages():
     assert int(re.search(r"#define FN_CHUNK (\d+)", header)[1]) == CHUNK
     stream = re.search(r"#define FN_STREAM_BYTES \((\d+) \* 1024 \* 1024\)", header)[1]
     assert re.search(r"STREAM_BYTES = (\d+) \* MB", timing)[1] == stream
+    tests = (ROOT / "tests" / "test_kernels.py").read_text(encoding="utf-8")
+    assert re.search(r"FN_STREAM_BYTES = (\d+) << 20", tests)[1] == stream

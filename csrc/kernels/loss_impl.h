@@ -4,8 +4,7 @@
  * a) One loop over rows; the loss is a constant of the call, so each is its own straight code. Rows are read, summed
  *    and divided among parts as in softmax_impl.h, whose helpers are used.
  * b) One column, the usual case of regression and of yes or no, is computed with rows as lanes.
- * c) A large gradient that is not in place goes past the caches where all its rows are aligned; elsewhere the sums
- *    would have to follow the alignment of an output. */
+ * c) Rows of a large gradient that is not in place go past the caches, by way of scratch. */
 
 #ifndef FN_LOSSES
 #define FN_LOSSES
@@ -83,9 +82,9 @@ FN_INLINE void FN_NAME(fn_loss_column)(const FN_NAME(fn_loss) *c, const fn_part 
     }
 }
 
-/* The sum over a row; its gradient, scaled, goes to dz unless that is NULL. stream: past the caches, dz is aligned. */
+/* The sum over a row; its gradient, scaled, goes to dz unless that is NULL. past: dz is in scratch. */
 FN_INLINE FN_T FN_NAME(fn_loss_row)(const FN_NAME(fn_loss) *c, FN_T *dz, const FN_T *z, const FN_T *target, FN_T scale,
-                                    int stream, const enum fn_loss kind, const int vectors)
+                                    const int past, const enum fn_loss kind, const int vectors)
 {
     const int64_t n = c->n, rest = n % LANES, whole = n - rest;
     const V f = VF(set1)(scale);
@@ -93,7 +92,7 @@ FN_INLINE FN_T FN_NAME(fn_loss_row)(const FN_NAME(fn_loss) *c, FN_T *dz, const F
     if (vectors) {
         FN_NAME(fn_prefetch)(z);
         FN_NAME(fn_prefetch)(target);
-        if (dz) FN_NAME(fn_prefetch_out)(dz);
+        if (dz && !past) FN_NAME(fn_prefetch_out)(dz);
         for (int v = 0; v < vectors; v++) {
             const int64_t i = v * LANES, count = FN_NAME(fn_row_count)(n, vectors, v);
             const V of_z = FN_NAME(fn_load)(z + i, count), of_target = FN_NAME(fn_load)(target + i, count);
@@ -106,10 +105,7 @@ FN_INLINE FN_T FN_NAME(fn_loss_row)(const FN_NAME(fn_loss) *c, FN_T *dz, const F
     FN_ROW_SUMS(whole, {
         const V value = FN_NAME(fn_loss_term)(c, VF(load)(z + i), VF(load)(target + i), &gradient, kind);
         sum[k] = VF(add)(sum[k], value);
-        if (stream)
-            VF(stream)(dz + i, VF(mul)(f, gradient));
-        else if (dz)
-            VF(store)(dz + i, VF(mul)(f, gradient));
+        if (dz) VF(store)(dz + i, VF(mul)(f, gradient));
     });
     if (rest) {
         const V value = FN_NAME(fn_loss_term)(c, VF(load_part)(z + whole, rest), VF(load_part)(target + whole, rest),
@@ -120,26 +116,36 @@ FN_INLINE FN_T FN_NAME(fn_loss_row)(const FN_NAME(fn_loss) *c, FN_T *dz, const F
     return FN_NAME(fn_sum4)(sum);
 }
 
-FN_INLINE void FN_NAME(fn_loss_rows)(const FN_NAME(fn_loss) *c, const fn_part *part, const enum fn_loss kind,
-                                     const int vectors)
+/* Rows begin to end - 1. */
+FN_INLINE void FN_NAME(fn_loss_rows)(const FN_NAME(fn_loss) *c, FN_NAME(fn_rows_out) *out, int64_t begin, int64_t end,
+                                     const int past, const enum fn_loss kind, const int vectors)
 {
-    const int aligned = FN_NAME(fn_unaligned)(c->dz, LANES) == 0 && c->ld_dz % LANES == 0;
-    const int stream = !vectors && c->dz && aligned && FN_STREAMS(c->m * c->n, c->dz != c->z && c->dz != c->target);
-    int64_t begin, end;
-    fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         const FN_T weight = c->weight ? c->weight[r] : 1;
-        FN_T *const dz = c->dz ? c->dz + r * c->ld_dz : NULL;
         if (weight == 0 || c->n == 0) {
             c->loss[r] = 0;
-            if (dz) memset(dz, 0, (size_t)c->n * sizeof(FN_T));
-            continue;
+            if (out->row) memset(out->row, 0, (size_t)c->n * sizeof(FN_T));
+        } else {
+            const FN_T sum = FN_NAME(fn_loss_row)(c, out->row, c->z + r * c->ld_z, c->target + r * c->ld_target,
+                                                  FN_C(c->scale * weight), past, kind, vectors);
+            c->loss[r] = FN_C(c->factor * weight) * sum;
         }
-        const FN_T sum = FN_NAME(fn_loss_row)(c, dz, c->z + r * c->ld_z, c->target + r * c->ld_target,
-                                              FN_C(c->scale * weight), stream, kind, vectors);
-        c->loss[r] = FN_C(c->factor * weight) * sum;
+        FN_NAME(fn_row_done)(out, past);
     }
-    if (stream) v_fence();
+}
+
+FN_INLINE void FN_NAME(fn_loss_part)(const FN_NAME(fn_loss) *c, const fn_part *part, const enum fn_loss kind,
+                                     const int vectors)
+{
+    const int apart = c->dz != c->z && c->dz != c->target;
+    int64_t begin, end;
+    fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
+    FN_NAME(fn_rows_out) out = FN_NAME(fn_rows_begin)(c->dz, c->ld_dz, c->m, c->n, apart, begin, part);
+    if (out.block)
+        FN_NAME(fn_loss_rows)(c, &out, begin, end, 1, kind, vectors);
+    else
+        FN_NAME(fn_loss_rows)(c, &out, begin, end, 0, kind, vectors);
+    FN_NAME(fn_rows_end)(&out);
 }
 
 #undef FN_LOSS
@@ -152,7 +158,7 @@ FN_INLINE void FN_NAME(fn_loss_rows)(const FN_NAME(fn_loss) *c, const fn_part *p
         if (a->n == 1)                                                                                  \
             FN_NAME(fn_loss_column)(&c, part, kind);                                                    \
         else                                                                                            \
-            FN_ROW_SWITCH(a->n, FN_NAME(fn_loss_rows)(&c, part, kind, VECTORS));                        \
+            FN_ROW_SWITCH(a->n, FN_NAME(fn_loss_part)(&c, part, kind, VECTORS));                        \
     } while (0)
 
 FN_DEFINE(sigmoid_xent)

@@ -8,18 +8,25 @@
  * c) Lanes behind the end of a row hold -infinity, whose power is 0. The part vector at the end of a long row stays in
  *    a register between the passes: what was stored in part cannot be loaded before it has left for the cache.
  * d) The logarithms of the sums are taken for 64 rows at a time.
- * e) e^(z - max) is at most 1 and the sum at least 1. A row with a NaN, with +infinity, or of -infinity only, is NaN
+ * e) Rows of a large output that is not in place are computed in scratch, and go past the caches in whole lines, however
+ *    they lie, a few at a time: blocks of 8 KB were no gain, because while they are written nothing is read (2026-11,
+ *    Zen 5: 57 % of the floor, of 1 KB 89 %).
+ * f) e^(z - max) is at most 1 and the sum at least 1. A row with a NaN, with +infinity, or of -infinity only, is NaN
  *    throughout, as the formula is; -infinity among finite elements is a probability of 0. */
 #undef FN_ROW_GRAIN
 #undef FN_ROW_SWITCH
 #undef FN_ROW_SUMS
 #undef FN_ROW_BLOCK
+#undef FN_ROW_BYTES
 
 /* Rows that go to one part together: a cache line of the row's results, where rows are short. */
 #define FN_ROW_GRAIN(n) ((n) < 256 ? FN_LINE : 1)
 
 /* Rows whose logarithms are taken together. */
 #define FN_ROW_BLOCK 64
+
+/* Bytes of rows that go past the caches together. */
+#define FN_ROW_BYTES 1024
 
 /* Chooses a call by the vectors that hold a row of n: VECTORS is 1 to 4, or 0 where the row is longer. */
 #define FN_ROW_SWITCH(n, call)                                                                          \
@@ -71,6 +78,59 @@ FN_INLINE void FN_NAME(fn_prefetch)(const FN_T *row)
 FN_INLINE void FN_NAME(fn_prefetch_out)(FN_T *row)
 {
     __builtin_prefetch((const void *)((uintptr_t)row + 1024), 1);
+}
+
+/* Where a part's rows of an output are written, in order. With a block they are gathered there without gaps, and `rows`
+ * of them at a time go past the caches to `to`; without one they are written where they belong. */
+typedef struct {
+    FN_T *row; /* the next row's place; NULL where there is no output */
+    FN_T *block, *to;
+    int64_t step, rows, left; /* elements from row to row; rows until the block is full */
+} FN_NAME(fn_rows_out);
+
+/* From row `first` on. out may be NULL; `apart`: it is none of the inputs. */
+FN_INLINE FN_NAME(fn_rows_out) FN_NAME(fn_rows_begin)(FN_T *out, int64_t ld, int64_t m, int64_t n, int apart,
+                                                      int64_t first, const fn_part *part)
+{
+    FN_NAME(fn_rows_out) o = {.row = out ? out + first * ld : NULL, .step = out ? ld : 0};
+    if (out && ld == n && FN_STREAMS(m * n, apart) && n <= FN_SCRATCH_BYTES / (int64_t)sizeof(FN_T)) {
+        const int64_t grain = n % FN_LINE ? FN_ROW_GRAIN(n) : 1;
+        const int64_t grains = FN_ROW_BYTES / (int64_t)sizeof(FN_T) / (grain * n);
+        o.to = o.row;
+        o.row = o.block = part->scratch;
+        o.left = o.rows = grain * (grains < 1 ? 1 : grains);
+    }
+    return o;
+}
+
+/* Not inlined: it is called from every kernel's every length of rows. */
+static __attribute__((noinline)) void FN_NAME(fn_stream)(FN_T *to, const FN_T *from, int64_t n)
+{
+    FN_FLAT_OPEN(to, 0, n, 1, FN_LOAD(from));
+}
+
+FN_INLINE void FN_NAME(fn_rows_flush)(FN_NAME(fn_rows_out) *o)
+{
+    const int64_t count = o->row - o->block;
+    FN_NAME(fn_stream)(o->to, o->block, count);
+    o->to += count;
+    o->row = o->block;
+    o->left = o->rows;
+}
+
+/* The row is written. past: there is a block; a constant where that costs in the cache. */
+FN_INLINE void FN_NAME(fn_row_done)(FN_NAME(fn_rows_out) *o, int past)
+{
+    o->row += o->step;
+    if (past && --o->left == 0) FN_NAME(fn_rows_flush)(o);
+}
+
+/* All rows are written. */
+FN_INLINE void FN_NAME(fn_rows_end)(FN_NAME(fn_rows_out) *o)
+{
+    if (!o->block) return;
+    FN_NAME(fn_rows_flush)(o);
+    v_fence();
 }
 
 /* Elements of a row's vector v, which is one of `vectors`. */
@@ -135,17 +195,20 @@ FN_INLINE void FN_NAME(fn_softmax_rows)(const FN_NAME(fn_softmax_fwd_args) *a, c
 {
     int64_t begin, end;
     fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
+    FN_NAME(fn_rows_out) o = FN_NAME(fn_rows_begin)(a->y, a->ld_y, a->m, a->n, a->y != a->x, begin, part);
     for (int64_t r = begin; r < end; r++) {
-        FN_T *const y = a->y + r * a->ld_y;
+        FN_T *const y = o.row;
         const FN_T *const x = a->x + r * a->ld_x;
         if (vectors) {
             FN_NAME(fn_prefetch)(x);
-            FN_NAME(fn_prefetch_out)(y);
+            if (!o.block) FN_NAME(fn_prefetch_out)(y);
             FN_NAME(fn_softmax_short)(y, x, a->n, vectors);
         } else {
             FN_NAME(fn_softmax_long)(y, x, a->n);
         }
+        FN_NAME(fn_row_done)(&o, o.block != NULL);
     }
+    FN_NAME(fn_rows_end)(&o);
 }
 
 FN_DEFINE(softmax_fwd)
@@ -153,43 +216,52 @@ FN_DEFINE(softmax_fwd)
     if (a->n) FN_ROW_SWITCH(a->n, FN_NAME(fn_softmax_rows)(a, part, VECTORS));
 }
 
+/* One row; past: dx is in scratch. */
+FN_INLINE void FN_NAME(fn_softmax_bwd_row)(FN_T *dx, const FN_T *dy, const FN_T *y, int64_t n, int past,
+                                           const int vectors)
+{
+    const int64_t rest = n % LANES, whole = n - rest;
+    if (vectors) {
+        V g[4], p[4], sum = FN_V(0);
+        FN_NAME(fn_prefetch)(dy);
+        FN_NAME(fn_prefetch)(y);
+        if (!past) FN_NAME(fn_prefetch_out)(dx);
+        for (int v = 0; v < vectors; v++) {
+            const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
+            g[v] = FN_NAME(fn_load)(dy + v * LANES, count);
+            p[v] = FN_NAME(fn_load)(y + v * LANES, count);
+            sum = VF(fma)(g[v], p[v], sum);
+        }
+        const V mean = VF(set1)(VF(sum)(sum));
+        for (int v = 0; v < vectors; v++) {
+            const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
+            FN_NAME(fn_store)(dx + v * LANES, VF(mul)(p[v], VF(sub)(g[v], mean)), count);
+        }
+    } else {
+        V sum[4] = {FN_V(0), FN_V(0), FN_V(0), FN_V(0)};
+        FN_ROW_SUMS(whole, sum[k] = VF(fma)(VF(load)(dy + i), VF(load)(y + i), sum[k]));
+        const V last_dy = VF(load_part)(dy + whole, rest), last_y = VF(load_part)(y + whole, rest);
+        sum[0] = VF(fma)(last_dy, last_y, sum[0]);
+        const V mean = VF(set1)(FN_NAME(fn_sum4)(sum));
+        for (int64_t i = 0; i < whole; i += LANES)
+            VF(store)(dx + i, VF(mul)(VF(load)(y + i), VF(sub)(VF(load)(dy + i), mean)));
+        VF(store_part)(dx + whole, VF(mul)(last_y, VF(sub)(last_dy, mean)), rest);
+    }
+}
+
 FN_INLINE void FN_NAME(fn_softmax_bwd_rows)(const FN_NAME(fn_softmax_bwd_args) *a, const fn_part *part,
                                             const int vectors)
 {
-    const int64_t n = a->n;
-    const int64_t rest = n % LANES, whole = n - rest;
+    const int apart = a->dx != a->dy && a->dx != a->y;
     int64_t begin, end;
-    fn_split(a->m, FN_ROW_GRAIN(n), part->index, part->count, &begin, &end);
+    fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
+    FN_NAME(fn_rows_out) o = FN_NAME(fn_rows_begin)(a->dx, a->ld_dx, a->m, a->n, apart, begin, part);
     for (int64_t r = begin; r < end; r++) {
-        FN_T *const dx = a->dx + r * a->ld_dx;
-        const FN_T *const dy = a->dy + r * a->ld_dy, *const y = a->y + r * a->ld_y;
-        if (vectors) {
-            V g[4], p[4], sum = FN_V(0);
-            FN_NAME(fn_prefetch)(dy);
-            FN_NAME(fn_prefetch)(y);
-            FN_NAME(fn_prefetch_out)(dx);
-            for (int v = 0; v < vectors; v++) {
-                const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
-                g[v] = FN_NAME(fn_load)(dy + v * LANES, count);
-                p[v] = FN_NAME(fn_load)(y + v * LANES, count);
-                sum = VF(fma)(g[v], p[v], sum);
-            }
-            const V mean = VF(set1)(VF(sum)(sum));
-            for (int v = 0; v < vectors; v++) {
-                const int64_t count = FN_NAME(fn_row_count)(n, vectors, v);
-                FN_NAME(fn_store)(dx + v * LANES, VF(mul)(p[v], VF(sub)(g[v], mean)), count);
-            }
-        } else {
-            V sum[4] = {FN_V(0), FN_V(0), FN_V(0), FN_V(0)};
-            FN_ROW_SUMS(whole, sum[k] = VF(fma)(VF(load)(dy + i), VF(load)(y + i), sum[k]));
-            const V last_dy = VF(load_part)(dy + whole, rest), last_y = VF(load_part)(y + whole, rest);
-            sum[0] = VF(fma)(last_dy, last_y, sum[0]);
-            const V mean = VF(set1)(FN_NAME(fn_sum4)(sum));
-            for (int64_t i = 0; i < whole; i += LANES)
-                VF(store)(dx + i, VF(mul)(VF(load)(y + i), VF(sub)(VF(load)(dy + i), mean)));
-            VF(store_part)(dx + whole, VF(mul)(last_y, VF(sub)(last_dy, mean)), rest);
-        }
+        const int past = o.block != NULL;
+        FN_NAME(fn_softmax_bwd_row)(o.row, a->dy + r * a->ld_dy, a->y + r * a->ld_y, a->n, past, vectors);
+        FN_NAME(fn_row_done)(&o, past);
     }
+    FN_NAME(fn_rows_end)(&o);
 }
 
 FN_DEFINE(softmax_bwd)
@@ -224,9 +296,10 @@ FN_INLINE V FN_NAME(fn_xent_term)(V t, V s)
     return VF(select)(VF(eq)(t, FN_V(0)), FN_V(0), VF(mul)(t, s));
 }
 
-/* Row r: its sums to place q of the block, its gradient, times factor, to dz. */
-FN_INLINE void FN_NAME(fn_xent_short)(const FN_NAME(fn_xent) *c, int64_t r, FN_NAME(fn_xent_block) *b, int q,
-                                      FN_T factor, const int soft, const int vectors)
+/* Row r: its sums to place q of the block, its gradient, times factor, to dz unless that is NULL. past: dz is in
+ * scratch. */
+FN_INLINE void FN_NAME(fn_xent_short)(const FN_NAME(fn_xent) *c, int64_t r, FN_T *dz, FN_NAME(fn_xent_block) *b, int q,
+                                      FN_T factor, int past, const int soft, const int vectors)
 {
     const int64_t n = c->n;
     const FN_T *const z = c->z + r * c->ld_z;
@@ -258,21 +331,19 @@ FN_INLINE void FN_NAME(fn_xent_short)(const FN_NAME(fn_xent) *c, int64_t r, FN_N
     b->sum[q] = VF(sum)(sum);
     b->dot[q] = VF(sum)(dot);
     b->target[q] = soft ? VF(sum)(target) : 1;
-    if (!c->dz) return;
+    if (!dz) return;
     const V share = VF(set1)(b->target[q] / b->sum[q]), f = VF(set1)(factor);
-    FN_T *const dz = c->dz + r * c->ld_dz;
-    FN_NAME(fn_prefetch_out)(dz);
+    if (!past) FN_NAME(fn_prefetch_out)(dz);
     for (int v = 0; v < vectors; v++)
         FN_NAME(fn_store)(dz + v * LANES, VF(mul)(f, VF(sub)(VF(mul)(e[v], share), t[v])),
                           FN_NAME(fn_row_count)(n, vectors, v));
 }
 
-FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_NAME(fn_xent_block) *b, int q,
+FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_T *dz, FN_NAME(fn_xent_block) *b, int q,
                                      FN_T factor, const int soft)
 {
     const int64_t n = c->n, rest = n % LANES, whole = n - rest, label = soft ? 0 : c->label[r];
     const FN_T *const z = c->z + r * c->ld_z, *const target = soft ? c->target + r * c->ld_target : NULL;
-    FN_T *const dz = c->dz ? c->dz + r * c->ld_dz : NULL;
     const FN_T highest = FN_NAME(fn_row_largest)(z, n), at_label = z[label] - highest;
     const V largest = VF(set1)(highest), keep = VF(set1)(c->keep), spread = VF(set1)(c->spread);
     V sum[4], total[4], dot[4], last_t = spread;
@@ -315,23 +386,26 @@ FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_NA
 }
 
 /* Rows begin to begin + rows, a block. */
-FN_INLINE void FN_NAME(fn_xent_rows)(const FN_NAME(fn_xent) *c, int64_t begin, int64_t rows, const int soft,
-                                     const int vectors)
+FN_INLINE void FN_NAME(fn_xent_rows)(const FN_NAME(fn_xent) *c, int64_t begin, int64_t rows, FN_NAME(fn_rows_out) *out,
+                                     const int soft, const int vectors)
 {
     FN_NAME(fn_xent_block) b;
     for (int q = 0; q < rows; q++) {
         const int64_t r = begin + q;
         const FN_T weight = c->weight ? c->weight[r] : 1;
+        FN_T *const dz = out->row;
         b.weight[q] = weight;
         if (weight == 0 || c->n == 0) {
             b.sum[q] = 1;
             b.target[q] = b.dot[q] = 0;
-            if (c->dz && c->n) memset(c->dz + r * c->ld_dz, 0, (size_t)c->n * sizeof(FN_T));
+            if (dz && c->n) memset(dz, 0, (size_t)c->n * sizeof(FN_T));
         } else if (vectors) {
-            FN_NAME(fn_xent_short)(c, r, &b, q, (FN_T)(c->scale * weight), soft, vectors);
+            FN_NAME(fn_xent_short)(c, r, dz, &b, q, (FN_T)(c->scale * weight), out->block != NULL, soft,
+                                   vectors);
         } else {
-            FN_NAME(fn_xent_long)(c, r, &b, q, (FN_T)(c->scale * weight), soft);
+            FN_NAME(fn_xent_long)(c, r, dz, &b, q, (FN_T)(c->scale * weight), soft);
         }
+        FN_NAME(fn_row_done)(out, out->block != NULL);
     }
     for (int64_t i = 0; i < rows; i += LANES) {
         const int64_t count = rows - i < LANES ? rows - i : LANES;
@@ -342,10 +416,13 @@ FN_INLINE void FN_NAME(fn_xent_rows)(const FN_NAME(fn_xent) *c, int64_t begin, i
 
 FN_INLINE void FN_NAME(fn_xent_part)(const FN_NAME(fn_xent) *c, const fn_part *part, const int soft, const int vectors)
 {
+    const int apart = c->dz != c->z && c->dz != c->target;
     int64_t begin, end;
     fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
+    FN_NAME(fn_rows_out) out = FN_NAME(fn_rows_begin)(c->dz, c->ld_dz, c->m, c->n, apart, begin, part);
     for (int64_t r = begin; r < end; r += FN_ROW_BLOCK)
-        FN_NAME(fn_xent_rows)(c, r, end - r < FN_ROW_BLOCK ? end - r : FN_ROW_BLOCK, soft, vectors);
+        FN_NAME(fn_xent_rows)(c, r, end - r < FN_ROW_BLOCK ? end - r : FN_ROW_BLOCK, &out, soft, vectors);
+    FN_NAME(fn_rows_end)(&out);
 }
 
 FN_DEFINE(softmax_xent_labels)
