@@ -145,7 +145,8 @@ _LABEL_TYPES = frozenset(np.dtype(name) for name in TYPES if "int" in name)
 
 def class_labels(function: str, labels, shape: tuple[int, ...], classes: int) -> np.ndarray:
     """`labels` as a flat int32 array, each in 0 .. classes - 1."""
-    if not (type(labels) is _ndarray and labels.dtype in _LABEL_TYPES and labels.flags.carray):
+    plain = type(labels) is _ndarray and (labels.dtype is I32 or labels.dtype in _LABEL_TYPES) and labels.flags.carray
+    if not plain:
         labels = array(function, "labels", labels)
         if labels.dtype.kind == "b":
             labels = labels.astype(np.uint8)
@@ -161,7 +162,7 @@ def class_labels(function: str, labels, shape: tuple[int, ...], classes: int) ->
         raise ValueError(
             f"{function}: labels have shape {labels.shape}; wanted {shape}, or rows of targets, {(*shape, classes)}"
         )
-    flat = labels.ravel()
+    flat = labels if len(shape) == 1 else labels.ravel()
     first = empty(1, I64)
     current().find_outside(first, flat, classes)
     if first.item() >= 0:
@@ -373,6 +374,28 @@ def ready_in_place(arrays: tuple, others=()):
         owners.add(number)
         flat.append(a.ravel())
     return flat
+
+
+def ready_beside(a, b, dtype: np.dtype, shape, others) -> bool:
+    """Whether `a` and `b`, of that dtype and shape, can be updated as they are and surely overlap nothing.
+
+    Only where both own their memory; `others` are arrays. `ready_in_place` sees more, at twice the price.
+    """
+    if type(a) is not _ndarray or type(b) is not _ndarray or a is b or a.base is not None or b.base is not None:
+        return False
+    if a.dtype is not dtype or b.dtype is not dtype or a.shape != shape or b.shape != shape:
+        return False
+    if not a.flags.carray or not b.flags.carray:
+        return False
+    for other in others:
+        owner = other.base
+        if owner is None:
+            owner = other
+        elif type(owner) is not _ndarray or owner.base is not None:
+            return False
+        if owner is a or owner is b:
+            return False
+    return True
 
 
 def in_place(function: str, arrays: dict, given: dict, shape=None, dtype=None) -> list[np.ndarray]:

@@ -134,9 +134,12 @@ def softmax_cross_entropy(
         logits = array(function, "logits", logits)
     if type(labels) is not np.ndarray:
         labels = array(function, "labels", labels)
-    if logits.ndim < 2:
+    shape = logits.shape
+    axes = len(shape)
+    if axes < 2:
         raise misfit(function, "2 or more axes, (..., n)", logits=logits)
-    if labels.ndim == logits.ndim:
+    lead, n = shape[:-1], shape[-1]
+    if labels.ndim == axes:
         dtype = ready2(logits, labels) if weights is None else ready3(logits, labels, weights)
         if dtype is None:
             dtype, logits, labels, weights = convert(function, False, logits=logits, labels=labels, weights=weights)
@@ -149,9 +152,9 @@ def softmax_cross_entropy(
         dtype = ready1(logits) if weights is None else ready2(logits, weights)
         if dtype is None:
             dtype, logits, weights = convert(function, False, logits=logits, weights=weights)
-        target = class_labels(function, labels, logits.shape[:-1], logits.shape[-1])
+        target = class_labels(function, labels, lead, n)
         kernel = current().softmax_xent_labels
-    lead, m, n, numbers = logits.shape[:-1], len(target), logits.shape[-1], (label_smoothing,)
+    numbers, m = (label_smoothing,), len(target)
     return _call(
         function, "logits", kernel, logits, target, weights, numbers, lead, m, n, reduction, gradient, out, given, dtype
     )

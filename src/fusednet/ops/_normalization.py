@@ -18,9 +18,9 @@ from fusednet.ops._door import (
     kind_of,
     misfit,
     outputs,
-    ready1,
     ready2,
     ready3,
+    ready_beside,
     ready_in_place,
     real,
     saved_by,
@@ -106,43 +106,54 @@ def batch_norm(
     kind, alpha = kind_of("batch_norm", activation, alpha)
     momentum = real("batch_norm", "momentum", momentum, "[0, 1]")
     epsilon = real("batch_norm", "epsilon", epsilon)
-    given = {"x": x, "gamma": gamma, "beta": beta}
+    inputs = x, gamma, beta
     dtype = ready3(x, gamma, beta)
-    if dtype is None:
+    ready = dtype is not None
+    if not ready:
         dtype, x, gamma, beta = convert("batch_norm", False, x=x, gamma=gamma, beta=beta)
     shape = x.shape
-    x = _matrix("batch_norm", x)
+    if len(shape) != 2:
+        x = _matrix("batch_norm", x)
     m, n = x.shape
-    if gamma.shape != (n,) or beta.shape != (n,):
+    column = (n,)
+    if gamma.shape != column or beta.shape != column:
         _per_column("batch_norm", x, n, gamma=gamma, beta=beta)
-    running = None
+    running, beside = None, False
     if running_mean is not None or running_var is not None:
         if running_mean is None or running_var is None:
             missing, there = ("mean", "var") if running_mean is None else ("var", "mean")
             raise ValueError(f"batch_norm: running_{missing} is None; wanted an array, since running_{there} is one")
         if unbiased and m == 1:
             raise ValueError("batch_norm: x has 1 row and unbiased is True; wanted 2 or more, to divide by m - 1")
-        running = ready_in_place((running_mean, running_var), given.values())
-        beside = running is None or running_mean.dtype is not dtype or running_mean.shape != (n,)
-        statistics = {"running_mean": running_mean, "running_var": running_var}
-        if beside:
-            running = in_place("batch_norm", statistics, given, (n,), dtype)
-        given.update(statistics)
+        if ready and ready_beside(running_mean, running_var, dtype, column, inputs):
+            running = running_mean, running_var
+        else:
+            running = ready_in_place((running_mean, running_var), inputs)
+            beside = running is None or running_mean.dtype is not dtype or running_mean.shape != column
+            if beside:
+                statistics = {"running_mean": running_mean, "running_var": running_var}
+                given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
+                running = in_place("batch_norm", statistics, given, column, dtype)
     if out is None:
-        users, y, mean, var = None, empty(shape, dtype), empty(n, dtype), empty(n, dtype)
+        users, y, mean, var = None, empty(shape, dtype), empty(column, dtype), empty(column, dtype)
         z = empty(shape, dtype) if return_z else None
     else:
-        results = {"y": shape, "mean": (n,), "var": (n,)}
+        given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
+        if running is not None:
+            given.update(running_mean=running_mean, running_var=running_var)
+        results = {"y": shape, "mean": column, "var": column}
         if return_z:
             results["z"] = shape
         users, targets = outputs("batch_norm", out, results, dtype, given, same=("x",), flat=False)
         y, mean, var, z = targets if return_z else (*targets, None)
     table = current()
     table.batch_norm_stats(mean, var, x)
-    y_rows, z_rows = (y, z) if len(shape) == 2 else (y.reshape(m, n), z.reshape(m, n) if return_z else None)
+    y_rows, z_rows = y, z
+    if len(shape) != 2:
+        y_rows, z_rows = y.reshape(m, n), z.reshape(m, n) if return_z else None
     table.batch_norm_fwd(y_rows, z_rows, x, mean, var, gamma, beta, epsilon, kind, alpha)
     if running is not None and m > 0:
-        table.batch_norm_running(*running, mean, var, momentum, m / (m - 1) if unbiased else 1.0)
+        table.batch_norm_running(running[0], running[1], mean, var, momentum, m / (m - 1) if unbiased else 1.0)
         if beside:
             write_back(running_mean, running[0])
             write_back(running_var, running[1])
@@ -233,16 +244,19 @@ def batch_norm_backward(
     function = "batch_norm_backward"
     kind, alpha = kind_of(function, activation, alpha)
     epsilon = real(function, "epsilon", epsilon)
-    given = {"dy": dy, "x": x, "gamma": gamma, "mean": mean, "var": var, "saved": saved}
+    given = None if out is None else {"dy": dy, "x": x, "gamma": gamma, "mean": mean, "var": var, "saved": saved}
     dtype = ready2(dy, x) if saved is None else ready3(dy, x, saved)
-    if dtype is None or ready2(mean, var) is not dtype or ready1(gamma) is not dtype:
-        dtype, dy, x, gamma, mean, var, saved = convert(function, False, **given)
-    saved = saved_by(function, kind, saved, "saved")
+    if dtype is None or ready3(gamma, mean, var) is not dtype:
+        dtype, dy, x, gamma, mean, var, saved = convert(
+            function, False, dy=dy, x=x, gamma=gamma, mean=mean, var=var, saved=saved
+        )
+    s = saved_by(function, kind, saved, "saved") if saved is None or not kind else saved
     shape = x.shape
-    if dy.shape != shape or (saved is not None and saved.shape != shape):
-        raise misfit(function, "the same shape", dy=dy, x=x, saved=saved)
-    x, dy = _matrix(function, x), _matrix(function, dy)
-    s = None if saved is None else _matrix(function, saved)
+    if dy.shape != shape or (s is not None and s.shape != shape):
+        raise misfit(function, "the same shape", dy=dy, x=x, saved=s)
+    if len(shape) != 2:
+        x, dy = _matrix(function, x), _matrix(function, dy)
+        s = None if s is None else _matrix(function, s)
     n = x.shape[1]
     if not gamma.shape == mean.shape == var.shape == (n,):
         _per_column(function, x, n, gamma=gamma, mean=mean, var=var)
@@ -253,5 +267,6 @@ def batch_norm_backward(
         users, (dx, dgamma, dbeta) = outputs(function, out, results, dtype, given, same=("dy",), flat=False)
     table = current()
     table.batch_norm_bwd_reduce(dgamma, dbeta, dy, x, s, mean, var, epsilon, kind, alpha)
-    table.batch_norm_bwd_dx(_matrix(function, dx), dy, x, s, mean, var, gamma, dgamma, dbeta, epsilon, kind, alpha)
+    dx_rows = dx if len(shape) == 2 else _matrix(function, dx)
+    table.batch_norm_bwd_dx(dx_rows, dy, x, s, mean, var, gamma, dgamma, dbeta, epsilon, kind, alpha)
     return (dx, dgamma, dbeta) if users is None else finish(users, (dx, dgamma, dbeta))
