@@ -6,9 +6,11 @@
  *    last place, and a decay far below that unit still counts in the sum.
  * d) A plain step, with no scale, clipping, penalty or decay, has a loop of its own without the arithmetic for them: in
  *    the second-level cache the multiply-adds count. There averages move by take (h - m), one operation less (accurate
- *    where they keep half or more), and VF(quotient) divides where it is quicker. In the full loop it was slower, and
- *    so was a square root from its estimate (2026-11, Zen 5).
- * e) A first part vector aligns the others, if all arrays lie alike: a vector across two lines takes twice as long. */
+ *    where they keep half or more).
+ * e) A first part vector aligns the others, if all arrays lie alike: a vector across two lines takes twice as long.
+ * f) Roots and quotients share one unit of the processor, which a root holds twice as long: in the plain loop VF(root)
+ *    leaves it to the quotients. In the full loop it was slower, and so were quotients from an estimate, with either
+ *    root, in both (2026-11, Zen 5). */
 
 #ifndef FN_RULES
 #define FN_RULES
@@ -23,9 +25,9 @@ typedef struct {
     FN_T epsilon, v_scale;
 } FN_NAME(fn_hyper);
 
-FN_INLINE V FN_NAME(fn_step_divide)(V a, V b, int plain)
+FN_INLINE V FN_NAME(fn_step_root)(V v, int plain)
 {
-    return plain ? VF(quotient)(a, b) : VF(div)(a, b);
+    return plain ? VF(root)(v) : VF(sqrt)(v);
 }
 
 /* keep v + take h^2, keep + take = 1 */
@@ -55,18 +57,18 @@ FN_INLINE void FN_NAME(fn_step_vector)(enum fn_rule rule, int plain, const FN_NA
     }
     case FN_RULE_adagrad:
         *v = VF(fma)(h, h, *v);
-        down = FN_NAME(fn_step_divide)(down, VF(add)(VF(sqrt)(*v), VF(set1)(c->epsilon)), plain);
+        down = VF(div)(down, VF(add)(FN_NAME(fn_step_root)(*v, plain), VF(set1)(c->epsilon)));
         break;
     case FN_RULE_rmsprop:
         *v = FN_NAME(fn_step_squares)(*v, h, keep2, VF(set1)(c->take2), plain);
-        down = FN_NAME(fn_step_divide)(down, VF(add)(VF(sqrt)(*v), VF(set1)(c->epsilon)), plain);
+        down = VF(div)(down, VF(add)(FN_NAME(fn_step_root)(*v, plain), VF(set1)(c->epsilon)));
         break;
     case FN_RULE_adam:
         *m = plain ? VF(fma)(VF(set1)(c->take1), VF(sub)(h, *m), *m)
                    : VF(fma)(keep1, *m, VF(mul)(VF(set1)(c->take1), h));
         *v = FN_NAME(fn_step_squares)(*v, h, keep2, VF(set1)(c->take2), plain);
-        down = FN_NAME(fn_step_divide)(VF(mul)(lr, *m),
-                                       VF(fma)(VF(set1)(c->v_scale), VF(sqrt)(*v), VF(set1)(c->epsilon)), plain);
+        down = VF(div)(VF(mul)(lr, *m), VF(fma)(VF(set1)(c->v_scale), FN_NAME(fn_step_root)(*v, plain),
+                                                VF(set1)(c->epsilon)));
         break;
     default:
         break;
