@@ -73,20 +73,20 @@ def has_activation(kind: int) -> bool:
 # ---- affine ----------------------------------------------------------------------------------------------------------
 
 
-def affine_fwd(y, z, x, w, b, kind, alpha):
+def affine_fwd(y, z, x, w, b, kind, alpha, precision):
     np.matmul(x, w, y)
     if b is not None:
         y += b
     return y if kind == Activation.LINEAR else FORWARD[kind](y, alpha)
 
 
-def affine_bwd_dx(dx, dy, w, s, kind, alpha):
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision):
     np.matmul(dy, w.T, dx)
     if s is not None:
         dx *= SLOPE[kind](s, alpha)
 
 
-def affine_bwd_dw(dw, db, x, dy):
+def affine_bwd_dw(dw, db, x, dy, precision):
     np.matmul(x.T, dy, dw)
     if db is not None:
         np.sum(dy, axis=0, out=db)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fusednet.backends.table import CHUNK, KERNELS, SAVES_Z, TYPES, Activation, Argument
+from fusednet.backends.table import CHUNK, KERNELS, PRECISIONS, SAVES_Z, TYPES, Activation, Argument
 
 LAYOUTS = ("plain", "padded", "offset", "padded offset")
 """padded: rows longer than what is used of them. offset: the first element one element past an aligned address."""
@@ -95,6 +95,9 @@ PRODUCTS = (
     *((1030, 70, 40), (30, 4200, 20), (19, 41, 1100), (1, 1, 2000), (1, 997, 131), (997, 1, 131), (211, 223, 227)),
 )
 """(rows, columns, depth) of a matrix product: of its output, and what is summed over."""
+ROUNDED = (
+    *((64, 64, 64), (42, 64, 64), (43, 65, 66), (45, 79, 67), (97, 203, 301), (57, 129, 95), (90, 97, 2051), (14, 64, 64)),
+)  # rows, columns, depth: what products of bfloat16 are made for, its edges, and less than that
 PRODUCT_BIG = (211, 199, 307)
 
 LAYERS = {
@@ -263,8 +266,8 @@ def _product_cases(kernel, size_names, optional, kinds, more):
     def sizes(shape):
         return dict(zip(size_names, shape, strict=True))
 
-    def parameters(kind):
-        return _activation(kind) if kinds else {}
+    def parameters(kind, precision=0):
+        return {**(_activation(kind) if kinds else {}), "precision": precision}
 
     cycle = (Activation.LINEAR, Activation.RELU, Activation.TANH, Activation.SWISH)
     for i, shape in enumerate(dict.fromkeys(PRODUCTS)):
@@ -297,6 +300,22 @@ def _product_cases(kernel, size_names, optional, kinds, more):
         nan = {matrix: "one_not_a_number"}
         yield Case(kernel, f"nan-in-{matrix}", sizes((17, 35, 67)), parameters(kind), nan)
     yield Case(kernel, "subnormal", sizes((17, 35, 67)), parameters(Activation.LINEAR), {matrices[0]: "subnormal"})
+    for precision, name in enumerate(PRECISIONS):
+        if not precision:
+            continue
+        for i, shape in enumerate(ROUNDED):
+            absent = _optional(i, *optional)
+            given = parameters(cycle[i % 4], precision)
+            yield Case(kernel, f"{name}-{_dimensions(*shape)}", sizes(shape), given, absent=absent, layout=_turn(i))
+        for recipe in ("positive", "mixed", "tiny", "zeros", *more):
+            values = dict.fromkeys(matrices, recipe)
+            yield Case(kernel, f"{name}-{recipe}", sizes((49, 66, 101)), parameters(Activation.RELU, precision), values)
+        nan = {matrices[0]: "one_not_a_number"}
+        kind = Activation.TANH if "s" in optional else Activation.RELU
+        yield Case(kernel, f"{name}-nan", sizes((49, 66, 101)), parameters(kind, precision), nan)
+        few = {matrices[0]: "subnormal"}
+        yield Case(kernel, f"{name}-subnormal", sizes((49, 66, 101)), parameters(Activation.LINEAR, precision), few)
+        yield Case(kernel, f"{name}-big", sizes(PRODUCT_BIG), parameters(Activation.RELU, precision), big=True)
     yield Case(kernel, "big", sizes(PRODUCT_BIG), parameters(Activation.RELU), layout="padded", big=True)
     yield Case(kernel, "big-tall", sizes((4003, 10, 33)), parameters(Activation.TANH), big=True)
     yield Case(kernel, "big-flat", sizes((7, 3001, 61)), parameters(Activation.LINEAR), big=True)

@@ -271,7 +271,7 @@ class Work:
 
     def run(self) -> np.ndarray:
         self.y[...] = np.nan
-        self.table.affine_fwd(self.y, None, self.x, self.w, None, 0, 0.0)
+        self.table.affine_fwd(self.y, None, self.x, self.w, None, 0, 0.0, 0)
         return self.y
 
     def right(self) -> bool:

@@ -98,7 +98,7 @@ def test_activation(kind):
     y, dx = np.empty_like(z), np.empty_like(z)
     oracle.activation_fwd(y, z, int(kind), ALPHA)
     assert same(y, PLAIN[kind](z), 1e-14)
-    oracle.activation_bwd(dx, dy, _saved(kind, z), int(kind), ALPHA)
+    oracle.activation_bwd(dx, dy, _saved(kind, z), int(kind), ALPHA, 0)
     gradient_is(dx, derivative(lambda z: (dy * PLAIN[kind](z)).sum(), z, _analytic(kind)))
 
 
@@ -135,19 +135,19 @@ def test_activation_keeps_all_digits_near_0_and_far_below(kind):
 def test_affine_forward(kind):
     x, w, b = _random(M, K), _random(K, N), _random(N)
     y, z = np.empty((M, N)), np.empty((M, N))
-    oracle.affine_fwd(y, z, x, w, b, int(kind), ALPHA)
+    oracle.affine_fwd(y, z, x, w, b, int(kind), ALPHA, 0)
     loops = [[sum(x[i, q] * w[q, j] for q in range(K)) + b[j] for j in range(N)] for i in range(M)]
     assert same(z, np.array(loops), 1e-14)
     assert same(y, PLAIN[kind](z), 1e-14)
-    oracle.affine_fwd(y, None, x, w, None, int(kind), ALPHA)
+    oracle.affine_fwd(y, None, x, w, None, int(kind), ALPHA, 0)
     assert same(y, PLAIN[kind](z - b), 1e-13)
 
 
 def test_affine_backward():
     x, w, b, dy = _random(M, K), _random(K, N), _random(N), _random(M, N)
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
-    oracle.affine_bwd_dx(dx, dy, w, None, 0, 0.0)
-    oracle.affine_bwd_dw(dw, db, x, dy)
+    oracle.affine_bwd_dx(dx, dy, w, None, 0, 0.0, 0)
+    oracle.affine_bwd_dw(dw, db, x, dy, 0)
     gradient_is(dx, derivative(lambda x: (dy * (x @ w + b)).sum(), x))
     gradient_is(dw, derivative(lambda w: (dy * (x @ w + b)).sum(), w))
     gradient_is(db, derivative(lambda b: (dy * (x @ w + b)).sum(), b))
@@ -158,7 +158,7 @@ def test_affine_backward_through_the_activation_before_it(kind):
     """dx with s is the gradient by the z of which the layer's input is the activation."""
     z, w, dy = _random(M, K, seed=3), _random(K, N), _random(M, N)
     dz = np.empty_like(z)
-    oracle.affine_bwd_dx(dz, dy, w, _saved(kind, z), int(kind), ALPHA)
+    oracle.affine_bwd_dx(dz, dy, w, _saved(kind, z), int(kind), ALPHA, 0)
     gradient_is(dz, derivative(lambda z: (dy * (PLAIN[kind](z) @ w)).sum(), z, _analytic(kind)))
 
 

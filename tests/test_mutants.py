@@ -156,41 +156,41 @@ def _relu_passes_at_0(dx, dy, s, kind, alpha):
 
 
 @_mutant("affine_fwd")
-def _bias_added_in_each_block(y, z, x, w, b, kind, alpha):
+def _bias_added_in_each_block(y, z, x, w, b, kind, alpha, precision):
     blocks = max(-(-x.shape[1] // 256), 1)
-    oracle.affine_fwd(y, z, x, w, None if b is None else b * blocks, kind, alpha)
+    oracle.affine_fwd(y, z, x, w, None if b is None else b * blocks, kind, alpha, precision)
 
 
 @_mutant("affine_fwd")
-def _activation_in_each_block(y, z, x, w, b, kind, alpha):
-    oracle.affine_fwd(y, z, x, w, b, kind, alpha)
+def _activation_in_each_block(y, z, x, w, b, kind, alpha, precision):
+    oracle.affine_fwd(y, z, x, w, b, kind, alpha, precision)
     if x.shape[1] > 256:
-        oracle.affine_fwd(y, None, x[:, :256], w[:256], b, kind, alpha)
+        oracle.affine_fwd(y, None, x[:, :256], w[:256], b, kind, alpha, precision)
         rest = np.empty_like(y)
-        oracle.affine_fwd(rest, None, x[:, 256:], w[256:], None, 0, 0.0)
+        oracle.affine_fwd(rest, None, x[:, 256:], w[256:], None, 0, 0.0, precision)
         oracle.activation_fwd(y, y + rest, kind, alpha)
 
 
 @_mutant("affine_fwd")
-def _last_term_of_the_sum_lost(y, z, x, w, b, kind, alpha):
-    oracle.affine_fwd(y, z, x[:, : max(x.shape[1] - 1, 0)], w[: max(len(w) - 1, 0)], b, kind, alpha)
+def _last_term_of_the_sum_lost(y, z, x, w, b, kind, alpha, precision):
+    oracle.affine_fwd(y, z, x[:, : max(x.shape[1] - 1, 0)], w[: max(len(w) - 1, 0)], b, kind, alpha, precision)
 
 
 @_mutant("affine_fwd", ["float64"])
-def _summed_in_single_precision(y, z, x, w, b, kind, alpha):
+def _summed_in_single_precision(y, z, x, w, b, kind, alpha, precision):
     single = [None if a is None else a.astype(np.float32) for a in (x, w, b)]
-    oracle.affine_fwd(y, z, *single, kind, alpha)
+    oracle.affine_fwd(y, z, *single, kind, alpha, precision)
 
 
 @_mutant("affine_bwd_dx")
-def _derivative_of_the_other_side(dx, dy, w, s, kind, alpha):
-    oracle.affine_bwd_dx(dx, dy, w, None if s is None else -s, kind, alpha)
+def _derivative_of_the_other_side(dx, dy, w, s, kind, alpha, precision):
+    oracle.affine_bwd_dx(dx, dy, w, None if s is None else -s, kind, alpha, precision)
 
 
 @_mutant("affine_bwd_dw")
-def _output_not_written_where_nothing_is_summed(dw, db, x, dy):
+def _output_not_written_where_nothing_is_summed(dw, db, x, dy, precision):
     if len(x):
-        oracle.affine_bwd_dw(dw, db, x, dy)
+        oracle.affine_bwd_dw(dw, db, x, dy, precision)
 
 
 @_mutant("dropout")

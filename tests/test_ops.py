@@ -303,7 +303,7 @@ def test_no_copy_of_rows_that_lie_apart(monkeypatch):
 
     class Spy:
         @staticmethod
-        def affine_fwd(y, z, x, w, b, kind, alpha):
+        def affine_fwd(y, z, x, w, b, kind, alpha, precision):
             seen.extend([y, x])
 
     monkeypatch.setattr(_affine, "current", Spy)

@@ -51,24 +51,24 @@ def _train(table, dtype):
         for start in range(0, ROWS, BATCH):
             index = order[start : start + BATCH]
             table.gather_rows(x, pixels, index, shift, scale)
-            table.affine_fwd(z1, None, x, w1, None, 0, 0.0)
+            table.affine_fwd(z1, None, x, w1, None, 0, 0.0, 0)
             table.batch_norm_stats(mean, var, z1)
             table.batch_norm_fwd(h1, None, z1, mean, var, gamma, beta, EPSILON, RELU, 0.0)
             table.dropout(a1.reshape(-1), h1.reshape(-1), 0.1, 1 / 0.9, 1, step, 0)
-            table.affine_fwd(h2, None, a1, w2, b2, TANH, 0.0)
-            table.affine_fwd(z3, None, h2, w3, b3, 0, 0.0)
+            table.affine_fwd(h2, None, a1, w2, b2, TANH, 0.0, 0)
+            table.affine_fwd(z3, None, h2, w3, b3, 0, 0.0, 0)
             table.softmax_xent_labels(loss, z3, z3, label[index], None, 0.0, 1 / BATCH)
             table.sum(total, loss)
             history[-1] += total[0] / ROWS
 
-            table.affine_bwd_dw(dw3, db3, h2, z3)
-            table.affine_bwd_dx(d2, z3, w3, h2, TANH, 0.0)
-            table.affine_bwd_dw(dw2, db2, a1, d2)
-            table.affine_bwd_dx(d1, d2, w2, None, 0, 0.0)
+            table.affine_bwd_dw(dw3, db3, h2, z3, 0)
+            table.affine_bwd_dx(d2, z3, w3, h2, TANH, 0.0, 0)
+            table.affine_bwd_dw(dw2, db2, a1, d2, 0)
+            table.affine_bwd_dx(d1, d2, w2, None, 0, 0.0, 0)
             table.dropout(d1.reshape(-1), d1.reshape(-1), 0.1, 1 / 0.9, 1, step, 0)
             table.batch_norm_bwd_reduce(dgamma, dbeta, d1, z1, h1, mean, var, EPSILON, RELU, 0.0)
             table.batch_norm_bwd_dx(d1, d1, z1, h1, mean, var, gamma, dgamma, dbeta, EPSILON, RELU, 0.0)
-            table.affine_bwd_dw(dw1, None, x, d1)
+            table.affine_bwd_dw(dw1, None, x, d1, 0)
 
             step += 1
             rate, v_scale = 0.01 / (1 - 0.9**step), 1 / np.sqrt(1 - 0.999**step)

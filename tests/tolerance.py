@@ -39,6 +39,22 @@ def _absolute_product(x, w):
     return np.abs(x).astype(np.float64) @ np.abs(w).astype(np.float64)
 
 
+def _bfloat16(x):
+    """Floats rounded to bfloat16, ties to even; what is subnormal is 0."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return np.where(np.abs(rounded) < np.finfo(np.float32).tiny, 0, rounded).astype(np.float64)
+
+
+def _product(t, a, x, w, n):
+    """The error of x w, sums of n terms; with the rounding of x and w where `precision` allows it."""
+    error = _sum(n) * t.u * _absolute_product(x, w) + n * t.least
+    if a.precision and t.u > 1e-10:
+        x, w = x.astype(np.float64), w.astype(np.float64)
+        error += np.abs(_bfloat16(x) @ _bfloat16(w) - x @ w) + n * t.tiny
+    return error
+
+
 # ---- activations -----------------------------------------------------------------------------------------------------
 
 
@@ -170,8 +186,9 @@ def find_nonfinite(t, a, r):
 @_rule
 def affine_fwd(t, a, r):
     """The sum over k, then the activation of it."""
-    terms = _absolute_product(a.x, a.w) + (0 if a.b is None else np.abs(a.b))
-    error = _sum(a.k) * t.u * terms + (a.k + 1) * t.least
+    error = _product(t, a, a.x, a.w, a.k) + t.least
+    if a.b is not None:
+        error = error + _sum(a.k) * t.u * np.abs(a.b)
     pre = a.x @ a.w + (0 if a.b is None else a.b)
     return {"z": error, "y": _through(t, pre, error, a)}
 
@@ -179,7 +196,7 @@ def affine_fwd(t, a, r):
 @_rule
 def affine_bwd_dx(t, a, r):
     """The sum over n, then the derivative as a factor."""
-    error = _sum(a.n) * t.u * _absolute_product(a.dy, a.w.T) + a.n * t.least
+    error = _product(t, a, a.dy, a.w.T, a.n)
     if a.s is None:
         return {"dx": error}
     return {"dx": error * np.abs(_derivative(a.s, a)) + _backward_error(t, a.dy @ a.w.T, a.s, a)}
@@ -189,7 +206,7 @@ def affine_bwd_dx(t, a, r):
 def affine_bwd_dw(t, a, r):
     """Sums over m."""
     return {
-        "dw": _sum(a.m) * t.u * _absolute_product(a.x.T, a.dy) + a.m * t.least,
+        "dw": _product(t, a, a.x.T, a.dy, a.m),
         "db": _sum(a.m) * t.u * np.abs(a.dy).sum(axis=0),
     }
 

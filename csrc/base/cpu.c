@@ -25,6 +25,7 @@ unsigned fn_cpu_features(void)
     const unsigned long long ymm = 0x6, zmm = 0xE6;
     if ((b & avx2) && (saved & ymm) == ymm) features |= FN_CPU_AVX2;
     if ((features & FN_CPU_AVX2) && (b & avx512) == avx512 && (saved & zmm) == zmm) features |= FN_CPU_AVX512;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (features & FN_CPU_AVX512) && (a & 1u << 5)) features |= FN_CPU_AVX512_BF16;
     return features;
 }
 

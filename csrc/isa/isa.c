@@ -8,6 +8,7 @@ static const struct {
     const fn_table *table;
 } isas[] = {
 #if FN_BUILD_X86
+    {"avx512_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16, &fn_table_avx512_bf16},
     {"avx512", FN_CPU_AVX512, &fn_table_avx512},
     {"avx2", FN_CPU_AVX2, &fn_table_avx2},
 #endif

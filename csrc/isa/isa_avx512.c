@@ -18,5 +18,7 @@
     U(12, 1) U(12, 2) U(13, 1) U(13, 2) U(14, 1) U(14, 2)
 #define FN_DIRECT_BYTES (128 * 1024)
 
+#ifndef FN_ISA
 #define FN_ISA avx512
+#endif
 #include "table_impl.h"

@@ -14,6 +14,9 @@
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
+#ifndef FN_BF16
+#define FN_BF16 0
+#endif
 #define FN_KC 1024                             /* k of a block: C is read and written seldom */
 #define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
@@ -45,10 +48,17 @@ typedef struct {
 typedef void (*FN_NAME(fn_ukr))(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, FN_T *c,
                                 int64_t ldc, const FN_NAME(fn_tile) *t);
 
+#undef FN_MULTIPLY_ADD
+#if FN_BF16 && FN_IS_f32
+#define FN_MULTIPLY_ADD(words, a, b, c) ((words) ? v_dot_f32(a, b, c) : v_fma_f32(a, b, c))
+#else
+#define FN_MULTIPLY_ADD(words, a, b, c) ((void)(words), VF(fma)(a, b, c))
+#endif
+
 /* c[i*ldc + j] = end(init + sum_p a[i*ra + p*ca] b[p*rb + j]), i < mr, j < nv vectors, the last one of t->count
  * elements if part. c may be init. mr, nv and part are constants where it is inlined. */
 static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
-    const int mr, const int nv, const int part, int64_t k, const FN_T *restrict a, int64_t ra, int64_t ca,
+    const int mr, const int nv, const int part, const int words, int64_t k, const FN_T *restrict a, int64_t ra, int64_t ca,
     const FN_T *restrict b, int64_t rb, FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)
 {
     V acc[FN_MR][FN_NV_MAX];
@@ -69,7 +79,7 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
         for (int i = 0; i < mr; i++) {
             const V x = VF(set1)(a[i * ra]);
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) acc[i][v] = VF(fma)(x, row[v], acc[i][v]);
+            for (int v = 0; v < nv; v++) acc[i][v] = FN_MULTIPLY_ADD(words, x, row[v], acc[i][v]);
         }
         a += ca;
         b += rb;
@@ -93,12 +103,13 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
         }
 }
 
+#define FN_WORDS 0
 #define FN_UKR(mr, nv, part) FN_NAME(fn_ukr_##mr##x##nv##x##part)
 #define FN_UKR_DEFINE(mr, nv, part)                                                                           \
     static void FN_UKR(mr, nv, part)(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, \
                                      FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)                         \
     {                                                                                                         \
-        FN_NAME(fn_ukr_body)(mr, nv, part, k, a, ra, ca, b, rb, c, ldc, t);                                   \
+        FN_NAME(fn_ukr_body)(mr, nv, part, FN_WORDS, k, a, ra, ca, b, rb, c, ldc, t);                                   \
     }
 #define FN_UKR_BOTH(mr, nv) FN_UKR_DEFINE(mr, nv, 0) FN_UKR_DEFINE(mr, nv, 1)
 FN_UKR_LIST(FN_UKR_BOTH)
@@ -110,8 +121,23 @@ static const FN_NAME(fn_ukr) FN_NAME(fn_ukrs)[FN_MR][FN_NV_MAX][2] = {
     FN_UKR_LIST(FN_UKR_BOTH)
 #undef FN_UKR_BOTH
 };
-#undef FN_UKR_DEFINE
 #undef FN_UKR
+#undef FN_WORDS
+#if FN_BF16 && FN_IS_f32
+#define FN_WORDS 1
+#define FN_UKR(mr, nv, part) fn_ukr_words_##mr##x##nv##x##part
+#define FN_UKR_BOTH(mr, nv) FN_UKR_DEFINE(mr, nv, 0) FN_UKR_DEFINE(mr, nv, 1)
+FN_UKR_LIST_WORDS(FN_UKR_BOTH)
+#undef FN_UKR_BOTH
+static const fn_ukr_f32 fn_ukrs_words[FN_MR][FN_NV_MAX][2] = {
+#define FN_UKR_BOTH(mr, nv) [mr - 1][nv - 1] = {FN_UKR(mr, nv, 0), FN_UKR(mr, nv, 1)},
+    FN_UKR_LIST_WORDS(FN_UKR_BOTH)
+#undef FN_UKR_BOTH
+};
+#undef FN_UKR
+#undef FN_WORDS
+#endif
+#undef FN_UKR_DEFINE
 
 /* One product. C(i,j) = end(start(j) + sum_p A(i,p) B(p,j)); A(i,p) = a[i*ra + p*ca], B(p,j) = b[p*rb + j*cb], one of
  * rb, cb is 1. bias may be NULL; mask as in the tile; C overlaps no input. */
@@ -127,13 +153,14 @@ typedef struct {
     FN_T floor;
     const FN_T *mask;
     int64_t ldmask;
+    int precision; /* fn_precision */
 } FN_NAME(fn_product);
 
 static const FN_T FN_NAME(fn_zeros)[FN_NV_MAX * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
 
 /* All tiles of rows [i0, i1) by one panel of columns [j, j + width) over k values, from a (its row i0) and b (row 0 of
  * the panel). first: starts from the bias; last: ends with floor and mask. */
-static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j, int64_t width, int64_t k,
+static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr) (*ukrs)[FN_NV_MAX][2], int64_t i0, int64_t i1, int64_t j, int64_t width, int64_t k,
                               const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, int first, int last)
 {
     FN_NAME(fn_tile) t;
@@ -153,7 +180,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, int64_t i0, int64_t 
             t.ldi = g->ldc;
         }
         t.mask = last && g->mask ? g->mask + i * g->ldmask + j : NULL;
-        FN_NAME(fn_ukrs)[to - from - 1][nv - 1][rest < LANES](k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
+        ukrs[to - from - 1][nv - 1][rest < LANES](k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
     }
 }
 
@@ -279,14 +306,14 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
     for (int64_t j = j0; j < j1; j += nr) {
         const int64_t width = j1 - j < nr ? j1 - j : nr;
         if (g->cb == 1) {
-            FN_NAME(fn_panel)(g, i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1);
+            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1);
             continue;
         }
         int64_t p = 0;
         do {
             const int64_t k = g->k - p < FN_KC ? g->k - p : FN_KC, packed = (width + LANES - 1) / LANES * LANES;
             FN_NAME(fn_pack_b)(scratch, g, j, width, packed, p, k);
-            FN_NAME(fn_panel)(g, i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed, p == 0, p + k >= g->k);
+            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed, p == 0, p + k >= g->k);
             p += k;
         } while (p < g->k);
     }
@@ -309,7 +336,7 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
                 int64_t ra, ca;
                 FN_NAME(fn_pack_a)(packed_a, g, i, iend, p, k, &ra, &ca);
                 for (int64_t j = jc; j < jend; j += nr)
-                    FN_NAME(fn_panel)(g, i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, ra, ca, packed_b + (j - jc) * k,
+                    FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, ra, ca, packed_b + (j - jc) * k,
                                       nr, kb == 0, kb == kblocks - 1);
             }
         }
@@ -457,6 +484,10 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
     }
 }
 
+#if FN_BF16 && FN_IS_f32
+#include "gemm_bf16_impl.h"
+#endif
+
 /* The part's share of the product. The form is chosen by the whole problem, never by the part. */
 static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
 {
@@ -476,6 +507,12 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         FN_NAME(fn_dots)(g, i0, i1, j0, j1, FN_AHEAD_COLUMNS);
         return;
     }
+#if FN_BF16 && FN_IS_f32
+    if (g->precision == FN_PRECISION_medium && g->m >= 3 * FN_MR && g->n >= 4 * LANES && g->k >= 4 * LANES) {
+        fn_blocked_words(g, i0, i1, j0, j1, part->scratch);
+        return;
+    }
+#endif
     /* Packing costs a copy of A and of B; it pays where both are read often enough and B does not stay in L1. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
     if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && b_bytes > FN_DIRECT_BYTES)

@@ -42,6 +42,11 @@ enum fn_act {
 #include "kernels.def"
     FN_ACT_COUNT
 };
+enum fn_precision {
+#define FN_PRECISION(name) FN_PRECISION_##name,
+#include "kernels.def"
+    FN_PRECISION_COUNT
+};
 enum fn_kernel_id {
 #define FN_KERNEL(name, cost, ...) FN_K_##name,
 #include "kernels.def"
@@ -74,7 +79,7 @@ typedef struct {
     fn_math math[2];
 } fn_table;
 
-extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_neon;
+extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_avx512_bf16, fn_table_neon;
 
 #endif
 

@@ -11,15 +11,19 @@
 
 #define FN_T float
 #define FN_S f32
+#define FN_IS_f32 1
 #include "all_impl.h"
 #undef FN_T
 #undef FN_S
+#undef FN_IS_f32
 
 #define FN_T double
 #define FN_S f64
+#define FN_IS_f32 0
 #include "all_impl.h"
 #undef FN_T
 #undef FN_S
+#undef FN_IS_f32
 
 #define FN_STRING2(x) #x
 #define FN_STRING(x) FN_STRING2(x)

@@ -163,7 +163,7 @@ def activation_bwd(dx, dy, s, kind, alpha):
 
 
 @_kernel
-def affine_fwd(y, z, x, w, b, kind, alpha):
+def affine_fwd(y, z, x, w, b, kind, alpha, precision):
     pre = x @ w
     if b is not None:
         pre = pre + b
@@ -173,13 +173,13 @@ def affine_fwd(y, z, x, w, b, kind, alpha):
 
 
 @_kernel
-def affine_bwd_dx(dx, dy, w, s, kind, alpha):
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision):
     product = dy @ w.T
     dx[...] = product if s is None else product * _DERIVATIVE[kind](s, alpha)
 
 
 @_kernel
-def affine_bwd_dw(dw, db, x, dy):
+def affine_bwd_dw(dw, db, x, dy, precision):
     dw[...] = x.T @ dy
     if db is not None:
         db[...] = dy.sum(axis=0)

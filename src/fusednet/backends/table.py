@@ -89,7 +89,7 @@ def _argument(kind: str, words: list[str]) -> Argument:
     return Argument(name, role, tuple(shape), dtype, optional=match[3] is not None)
 
 
-def _parse(text: str) -> tuple[dict[str, Kernel], tuple[str, ...], tuple[str, ...]]:
+def _parse(text: str) -> tuple[dict[str, Kernel], *tuple[tuple[str, ...], ...]]:
     text = re.sub(r"/\*.*?\*/|^#.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     kernels: dict[str, Kernel] = {}
     for entry in text.split("FN_KERNEL(")[1:]:
@@ -102,7 +102,8 @@ def _parse(text: str) -> tuple[dict[str, Kernel], tuple[str, ...], tuple[str, ..
         kernels[name] = Kernel(name, len(kernels), arguments, cost)
     activations = tuple(re.findall(r"FN_ACTIVATION\((\w+)\)", text))
     types = tuple(re.findall(r"FN_TYPE\((\w+)\)", text))
-    return kernels, activations, types
+    precisions = tuple(re.findall(r"FN_PRECISION\((\w+)\)", text))
+    return kernels, activations, types, precisions
 
 
 def parts(cost: int, threads: int) -> int:
@@ -110,8 +111,9 @@ def parts(cost: int, threads: int) -> int:
     return max(1, min(threads, cost // CYCLES_PER_PART))
 
 
-KERNELS, _ACTIVATIONS, TYPES = _parse(LIST.read_text(encoding="utf-8"))
-"""KERNELS: the list by name, in its order. TYPES: dtype names of "any" arguments, by code."""
+KERNELS, _ACTIVATIONS, TYPES, PRECISIONS = _parse(LIST.read_text(encoding="utf-8"))
+"""KERNELS: the list by name, in its order. TYPES: dtype names of "any" arguments, by code. PRECISIONS: names of
+`precision` arguments, by code."""
 
 Activation = IntEnum("Activation", [name.upper() for name in _ACTIVATIONS], start=0)  # type: ignore[misc]
 Activation.__doc__ = "Codes of `kind` arguments, as the list counts them."

@@ -72,9 +72,9 @@ def affine(x, w, b=None, activation="linear", *, alpha=None, return_z=False, out
         users, targets = outputs("affine", out, results, dtype, given, flat=False)
         y, z = targets if return_z else (*targets, None)
     if len(shape) == 2:
-        current().affine_fwd(y, z, x, w, b, kind, alpha)
+        current().affine_fwd(y, z, x, w, b, kind, alpha, 0)
     else:
-        current().affine_fwd(rows(y), rows(z) if return_z else None, x, w, b, kind, alpha)
+        current().affine_fwd(rows(y), rows(z) if return_z else None, x, w, b, kind, alpha, 0)
     if users is not None:
         return finish(users, (y, z)) if return_z else finish(users, (y,))[0]
     return (y, z) if return_z else y
@@ -161,6 +161,6 @@ def affine_backward(dy, x, w, *, input_activation="linear", input_saved=None, al
         users, (dx, dw, db) = outputs("affine_backward", out, results, dtype, given, flat=False)
     table = current()
     if need_dx:
-        table.affine_bwd_dx(dx if len(shape) == 2 else rows(dx), dy, w, s, kind, alpha)
-    table.affine_bwd_dw(dw, db, x, dy)
+        table.affine_bwd_dx(dx if len(shape) == 2 else rows(dx), dy, w, s, kind, alpha, 0)
+    table.affine_bwd_dw(dw, db, x, dy, 0)
     return (dx, dw, db) if users is None else finish(users, (dx, dw, db))

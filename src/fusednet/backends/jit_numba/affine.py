@@ -155,7 +155,7 @@ def _region(c, part, parts):
 
 
 @kernel(PRODUCT)
-def affine_fwd(y, z, x, w, b, kind, alpha, part, parts):
+def affine_fwd(y, z, x, w, b, kind, alpha, precision, part, parts):
     top, bottom, left, right = _region(y, part, parts)
     _product(y[top:bottom, left:right], x[top:bottom], w[:, left:right])
     for i in range(top, bottom):
@@ -170,7 +170,7 @@ def affine_fwd(y, z, x, w, b, kind, alpha, part, parts):
 
 
 @kernel(PRODUCT)
-def affine_bwd_dx(dx, dy, w, s, kind, alpha, part, parts):
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision, part, parts):
     top, bottom, left, right = _region(dx, part, parts)
     _product(dx[top:bottom, left:right], dy[top:bottom], w.T[:, left:right])
     if s.size:
@@ -179,7 +179,7 @@ def affine_bwd_dx(dx, dy, w, s, kind, alpha, part, parts):
 
 
 @kernel(PRODUCT)
-def affine_bwd_dw(dw, db, x, dy, part, parts):
+def affine_bwd_dw(dw, db, x, dy, precision, part, parts):
     top, bottom, left, right = _region(dw, part, parts)
     _product(dw[top:bottom, left:right], x.T[top:bottom], dy[:, left:right])
     if db.size:
