@@ -1,0 +1,69 @@
+"""The command ``fusednet``: ``train``, ``predict`` and ``info``, for people who have a file.
+
+`main` is the console script of pyproject.toml and is called by ``python -m fusednet``. Reads cli/_options.py for the
+words, and the module of a subcommand when it is asked for.
+
+a) What is wrong with a file, a table or an option is one line on stderr and exit status 2. Anything else is a fault of
+   the library and comes with its traceback.
+b) Results go to stdout; progress, remarks and errors to stderr, so that predictions can be piped.
+c) Nothing is computed here: the subcommands use `Sequential` as anybody does.
+"""
+
+import os
+import sys
+
+from fusednet.cli import _options
+
+WRONG, INTERRUPTED = 2, 130
+"""Exit statuses: something given does not do; Ctrl-C (as shells have it: 128 and the number of the signal)."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, `WRONG` or `INTERRUPTED`.
+    """
+    parser = _options.parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG
+    try:
+        if options.command == "info":
+            from fusednet import info
+
+            info.show()
+            status = 0
+        elif options.command == "train":
+            from fusednet.cli import _train
+
+            status = _train.run(options)
+        else:
+            from fusednet.cli import _predict
+
+            status = _predict.run(options)
+        sys.stdout.flush()
+        return INTERRUPTED if status else 0
+    except KeyboardInterrupt:
+        print("\nfusednet: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, ImportError, OSError) as error:
+        print(f"fusednet {options.command}: error: {_sentence(error)}", file=sys.stderr)
+        return WRONG
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split())

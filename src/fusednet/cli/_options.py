@@ -1,0 +1,114 @@
+"""The words of the command line: subcommands, options, their ranges and defaults.
+
+Reads errors.py, tabular.py (names of tasks) and the version; read by cli/__init__.py and cli/_train.py.
+
+a) Options that describe the network have no default in the parser (`DEFAULTS` has them): after ``--resume`` they come
+   from the model file, and one that is given all the same must agree with it.
+"""
+
+import argparse
+
+import fusednet
+from fusednet import errors, tabular
+
+DEFAULTS = {
+    "hidden": (128, 64), "batch_size": 64, "learning_rate": None, "optimizer": "adam", "dropout": 0.0,
+    "batch_norm": True, "patience": 20, "seed": 0, "task": None, "drop": (),
+}  # fmt: skip
+"""What a training keeps for good."""
+EPOCHS = 200
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
+
+
+def _checked(check, *arguments, **options):
+    """An argparse type from a function of errors.py."""
+
+    def convert(text: str):
+        try:
+            number = float(text) if check is errors.real else int(text)
+        except ValueError:
+            wanted = "a number" if check is errors.real else "a whole number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
+        try:
+            return check("", "", number, *arguments, **options)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(":  is ")) from None
+
+    return convert
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text.strip() in ("0", "none"):
+        return ()
+    try:
+        sizes = tuple(int(word) for word in text.split(","))
+        if min(sizes) < 1:
+            raise ValueError
+        return sizes
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not sizes of layers; wanted whole numbers with commas, such as 128,64, or none"
+        ) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    top = _Parser("fusednet", description="Dense neural networks on CPUs, trained from a file.")
+    top.add_argument("--version", action="version", version=f"fusednet {fusednet.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="{train,predict,info}")
+    _train(commands.add_parser(
+        "train", help="train a network on a table, or on the digits that come with fusednet", allow_abbrev=False,
+        description="Train a network on a CSV or Parquet file and save it. Without a file: on handwritten digits.",
+    ))
+    predict = commands.add_parser(
+        "predict", help="predict with a model that train has saved", allow_abbrev=False,
+        description="Predict each row of a CSV or Parquet file: a CSV table of predictions, for classes with their "
+                    "probabilities.",
+    )
+    predict.add_argument("model", help="a file that fusednet train, or Sequential.save, has written")
+    predict.add_argument("data", help="CSV or Parquet with the columns that the model was trained on, in any order")
+    predict.add_argument("-o", "--output", metavar="FILE", help="where to; by default to the standard output")
+    predict.add_argument("--threads", type=_checked(errors.integer, 1), metavar="N")
+    commands.add_parser("info", help="show version, instruction set, threads, backends and build", allow_abbrev=False)
+    return top
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    whole, positive = _checked(errors.integer, 1), _checked(errors.real, 0, open_low=True)
+    parser.add_argument("data", nargs="?", help="CSV or Parquet, names of the columns in the first line")
+    parser.add_argument("-t", "--target", metavar="COLUMN", help="the column to predict")
+    parser.add_argument("--task", choices=tabular.TASKS, help="by default found from what the target holds")
+    parser.add_argument("--drop", type=_names, metavar="COLUMN,...", help="columns not to be used")
+    network = parser.add_argument_group("network")
+    network.add_argument("--hidden", type=_sizes, metavar="SIZE,...",
+                         help="sizes of the hidden layers, or none; 128,64")
+    network.add_argument("--dropout", type=_checked(errors.real, 0, 1, open_high=True), metavar="RATE",
+                         help="after each hidden layer; 0")
+    network.add_argument("--batch-norm", action=argparse.BooleanOptionalAction, default=None,
+                         help="before each hidden layer's activation; on")
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=whole, metavar="N", help=f"at most; {EPOCHS}")
+    training.add_argument("--patience", type=whole, metavar="N",
+                          help="stop when so many epochs were not better on the validation rows; 20")
+    training.add_argument("--time-limit", type=positive, metavar="SECONDS", help="stop after so long")
+    training.add_argument("--batch-size", type=whole, metavar="ROWS", help="64")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, help="adam")
+    training.add_argument("--learning-rate", type=positive, metavar="RATE", help="by default the optimizer's")
+    training.add_argument("--seed", type=_checked(errors.integer, 0), metavar="N", help="of all that is drawn; 0")
+    training.add_argument("--threads", type=whole, metavar="N", help="by default all processors")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to save; by default the data's name with the "
+                                                               "ending .safetensors, in this folder")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on with the training in the output file, which was stopped")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")

@@ -1,0 +1,87 @@
+"""``fusednet predict``: a saved model and a file, to a table of predictions.
+
+Reads tabular.py, recipe.py, model.py; read by cli/__init__.py.
+
+a) A row of the result for each row of the file, in its order: the prediction, and for classes their probabilities.
+b) A model of `Sequential.save`, without a recipe, takes the file's columns as they are: by name, if it was trained on
+   names.
+c) Where the file has the target too, the score goes to stderr.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+from fusednet import tabular, threads
+from fusednet.cli._text import count, in_classes, in_numbers
+from fusednet.model import load
+from fusednet.recipe import Recipe
+
+
+def run(options) -> int:
+    """Predict as the options say; 0."""
+    if options.threads is not None:
+        threads.set_num_threads(options.threads)
+    if options.output is not None and not os.path.isdir(os.path.dirname(options.output) or "."):
+        raise ValueError(f"--output {options.output}: there is no folder {os.path.dirname(options.output)}")
+    model = load(options.model)
+    recipe = (model.extra or {}).get("recipe")
+    recipe = None if recipe is None else Recipe.from_dict(recipe)
+    frame = tabular.read(options.data, recipe.texts if recipe else ())
+    x = recipe.apply(frame, options.data) if recipe else _plain(model, frame, options)
+    outputs = model.predict(x)
+    predictions = _table(model, recipe, outputs, x)
+    if options.output is None:
+        predictions.to_csv(sys.stdout, index=False)
+    else:
+        predictions.to_csv(options.output, index=False)
+        print(f"{count(len(frame), 'prediction')} in {options.output}", file=sys.stderr)
+    if recipe is not None and recipe.target in frame.columns:
+        _score(recipe, frame, predictions["prediction"].to_numpy(), options.data)
+    return 0
+
+
+def _plain(model, frame, options) -> np.ndarray:
+    """Inputs of a model that was not trained on a table from a file."""
+    names = model.feature_names_
+    if names is None:
+        names = list(frame.columns)
+        if len(names) != model.network.features:
+            raise ValueError(f"{options.data} has {count(len(names), 'column')}; {options.model} was trained on "
+                             f"{count(model.network.features, 'column')}")
+    missing = next((name for name in names if name not in frame.columns), None)
+    if missing is not None:
+        raise tabular.unknown_column(options.data, missing, frame.columns, ", which the model needs")
+    text = next((name for name in names if frame[name].dtype.kind not in "biuf"), None)
+    if text is not None:
+        raise ValueError(f"the column {text!r} of {options.data} holds no numbers; {options.model} takes numbers only")
+    return frame[list(names)].to_numpy(np.float64)
+
+
+def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
+    pandas = tabular.pandas()
+    if recipe is not None and recipe.task == "regression":
+        return pandas.DataFrame({"prediction": (outputs[:, 0] * recipe.scale + recipe.mean).astype(np.float32)})
+    if recipe is None and (model.loss is None or model.loss.takes == "values"):
+        names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])]
+        return pandas.DataFrame(dict(zip(names, outputs.T, strict=True)))
+    predictions = {"prediction": model.predict_classes(x)}
+    if recipe is not None:
+        classes = range(outputs.shape[1]) if model.classes_ is None else model.classes_.tolist()
+        predictions |= {f"probability_{name}": p.round(6) for name, p in zip(classes, outputs.T, strict=True)}
+    return pandas.DataFrame(predictions)
+
+
+def _score(recipe: Recipe, frame, predicted: np.ndarray, path) -> None:
+    try:
+        target = tabular.target(frame, recipe.target, recipe.task, path)
+    except ValueError:
+        return  # a target that cannot be compared is nobody's mistake here
+    predicted = predicted[target.rows]
+    if recipe.task == "classification":
+        score = in_classes(target.values.astype(str), predicted.astype(str))
+    else:
+        score = in_numbers(target.values, predicted)
+    print(f"{score}, on the {count(len(target.rows), 'row')} of {path} with {recipe.target} (it may have been trained "
+          "on some of them)", file=sys.stderr)

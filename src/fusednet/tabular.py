@@ -1,0 +1,238 @@
+"""Tables from files: reading CSV and Parquet, the target, and whether it asks for classes or for a number.
+
+Reads pandas when a file is read; read by cli and recipe.py. What becomes of the columns is in recipe.py.
+
+a) What is wrong with a file or a table is a `ValueError` of one line: it is what the command prints.
+b) A guess (separator, task) comes with its reason, so that whoever reads it can say otherwise.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+TASKS = ("classification", "regression")
+MOST_CLASSES = 20
+"""Whole numbers with more different values than these are taken for quantities, not for classes."""
+
+_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip", ".parquet", ".pq")
+_SEPARATORS = (";", "\t", "|")
+
+
+def pandas():
+    """The package pandas, or an `ImportError` that says what to type."""
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "reading a table needs the package pandas, which is not installed: pip install 'fusednet[cli]'"
+        ) from error
+    return pandas
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
+    """A table from a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        CSV, with commas, semicolons, tabs or bars between the columns and their names in the first line, compressed or
+        not; or Parquet, known by its first bytes.
+    text : tuple of str
+        Columns that are read as text whatever is in them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With names as text and rows counted from 0.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If it is not there or cannot be read.
+    ValueError
+        If it is neither CSV nor Parquet, has no rows, or two columns have the same name.
+    ImportError
+        If pandas (for Parquet also pyarrow) is not installed; says what to type.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder; wanted a CSV or Parquet file")
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    if not start:
+        raise ValueError(f"{path} is empty; wanted a CSV or Parquet file")
+    pandas()
+    frame = _read_parquet(path) if start[:4] == b"PAR1" else _read_csv(path, start, text)
+    frame.columns = [str(name).strip() for name in frame.columns]
+    twice = next((name for name in frame.columns if list(frame.columns).count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path} has two columns with the name {twice!r}; wanted a name for each column")
+    if len(frame) == 0:
+        raise ValueError(f"{path} has no rows below the names of its {len(frame.columns)} columns")
+    return frame.reset_index(drop=True)
+
+
+def _read_parquet(path: str):
+    try:
+        return pandas().read_parquet(path)
+    except ImportError as error:
+        raise ImportError(
+            f"{path} is Parquet, which needs the package pyarrow: pip install 'fusednet[cli]'"
+        ) from error
+    except Exception as error:  # pyarrow's errors have no base that could be named without importing it
+        raise ValueError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
+    packed = start[:2] in (b"\x1f\x8b", b"BZ", b"PK") or start[:6] == b"\xfd7zXZ\x00"
+    if not packed and b"\0" in start:
+        ending = os.path.splitext(path)[1].lower()
+        known = "" if ending in _ENDINGS else f" ({ending or 'no ending'})"
+        raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
+    options = {"dtype": dict.fromkeys(text, "str"), "skipinitialspace": True, "low_memory": False}
+    try:
+        frame = pandas().read_csv(path, **options)
+        if len(frame.columns) == 1:  # no comma at all
+            name = str(frame.columns[0])
+            separator = max(_SEPARATORS, key=name.count)
+            if separator in name:
+                frame = pandas().read_csv(path, sep=separator, **options)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
+        ) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the file's
+        # ParserError, EmptyDataError and those of the decompressors
+        raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).strip().removeprefix("Error tokenizing data. ")
+
+
+def unknown_column(path, name: str, columns, why: str = "") -> ValueError:
+    """The error for a column that a table does not have, with the nearest ones."""
+    columns = [str(column) for column in columns]
+    lower = {column.lower(): column for column in columns}
+    near = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+    near += [column for column in columns if name and name.lower() in column.lower() and column not in near]
+    shown = near[:5] or columns[:10]
+    rest = "" if near or len(columns) <= 10 else f", ... ({len(columns)} columns)"
+    which = "nearest" if near else "it has"
+    return ValueError(f"{path} has no column {name!r}{why}; {which}: {', '.join(shown)}{rest}")
+
+
+# ---- the target ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Target:
+    """What is to be predicted.
+
+    Attributes
+    ----------
+    name : str
+    task : {"classification", "regression"}
+    why : str
+        How the task was found.
+    values : ndarray, (n,)
+        Classes as they are (text, whole numbers, bools), or float64.
+    classes : ndarray or None
+        The different values, sorted.
+    rows : ndarray of int64, (n,)
+        The rows of the table that have a value.
+    """
+
+    name: str
+    task: str
+    why: str
+    values: np.ndarray
+    classes: np.ndarray | None
+    rows: np.ndarray
+
+
+def target(frame, name: str, task: str | None = None, path="the table") -> Target:
+    """The target column of a table.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    name : str
+        Its name.
+    task : {"classification", "regression"}, optional
+        By default it is found: text, bools and a few different whole numbers are classes, other numbers are quantities.
+    path : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, it has no values or a single one, or does not fit the task.
+    """
+    if name not in frame.columns:
+        raise unknown_column(path, name, frame.columns)
+    column = frame[name]
+    has = column.notna().to_numpy(bool)
+    if not has.any():
+        raise ValueError(f"the target {name!r} has no values: all {len(frame)} rows of {path} are missing it")
+    rows = np.flatnonzero(has)
+    values = _plain(column[has])
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        keep = np.isfinite(values)
+        rows, values = rows[keep], values[keep]
+        if not len(rows):
+            raise ValueError(f"the target {name!r} has no finite values in {path}")
+    found = np.unique(values)
+    if len(found) == 1:
+        raise ValueError(f"the target {name!r} is {found[0]!s} in all rows; there is nothing to learn")
+    kind, why = _task(values, found)
+    if task is not None:
+        why = "as asked for"
+    if task == "regression" and values.dtype.kind not in "iuf":
+        raise ValueError(f"the target {name!r} holds {_words(values)} ({found[0]!s}, ...), which has no regression; "
+                         "wanted numbers, or --task classification")
+    task = task or kind
+    if task == "regression":
+        return Target(name, task, why, values.astype(np.float64), None, rows)
+    if len(found) > max(2, len(values) // 2):
+        raise ValueError(f"the target {name!r} has {len(found)} different values in {len(values)} rows; wanted classes "
+                         "with several rows each")
+    if values.dtype.kind == "f" and (found == np.rint(found)).all():
+        values, found = values.astype(np.int64), found.astype(np.int64)  # whole numbers, floats for a missing one
+    return Target(name, task, why, values, found, rows)
+
+
+def _plain(column) -> np.ndarray:
+    """Values of a column without missing ones: bools, whole numbers, floats, or text for all the rest."""
+    types = pandas().api.types
+    if types.is_bool_dtype(column.dtype):
+        return column.to_numpy(bool)
+    if types.is_integer_dtype(column.dtype):
+        return column.to_numpy(np.int64)
+    if types.is_float_dtype(column.dtype):
+        return column.to_numpy(np.float64)
+    return np.array([str(value) for value in column.tolist()])
+
+
+def _words(values: np.ndarray) -> str:
+    return {"b": "True and False", "U": "text"}.get(values.dtype.kind, "numbers")
+
+
+def _task(values: np.ndarray, found: np.ndarray) -> tuple[str, str]:
+    count = f"{len(found):,}"
+    if values.dtype.kind in "Ub":
+        return "classification", f"it holds {_words(values)} ({count} different)"
+    if (found != np.rint(found)).any():
+        return "regression", f"it holds numbers with fractions ({count} different)"
+    if len(found) <= max(2, min(MOST_CLASSES, len(values) // 10)):
+        return "classification", f"it holds whole numbers ({count} different)"
+    return "regression", f"it holds whole numbers ({count} different)"

@@ -1,0 +1,332 @@
+"""The command: what it trains, prints, saves, predicts and refuses; and that both READMEs say the same.
+
+Needs what the extra ``cli`` brings. Small tables and few epochs: what is tested is the way from a file to a model.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fusednet as fn
+from fusednet.cli import main
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+pytest.importorskip("tqdm")
+pytest.importorskip("safetensors")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder that is the current one, with a table in it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    size, town = rng.normal(50, 10, 600), rng.choice(["Ulm", "Bern", "Graz"], 600)
+    table = pd.DataFrame({"size": size, "town": town, "price": 3 * size + 40 * (town == "Bern")})
+    table["large"] = np.where(size > 50, "yes", "no")
+    table.loc[::9, "size"] = np.nan
+    table.to_csv("houses.csv", index=False)
+    return tmp_path
+
+
+def weights(path):
+    return fn.load(path).get_weights()
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_train_without_a_file_learns_the_digits(folder, capsys):
+    assert main(["train", "--epochs", "30"]) == 0
+    out = capsys.readouterr().out
+    accuracy = float(re.search(r"^test +accuracy ([\d.]+)%, on 360 rows", out, re.MULTILINE)[1])
+    assert accuracy > 90
+    assert re.search(r"^speed .* [\d,]+ rows per second", out, re.MULTILINE)
+    assert re.search(r"^saved +digits.safetensors$", out, re.MULTILINE)
+    x, y = fn.load_digits()
+    assert (fn.load("digits.safetensors").predict_classes(x) == y).mean() > 0.9  # takes pixels as they are
+    pd.DataFrame(x).to_csv("pixels.csv", index=False)
+    assert main(["predict", "digits.safetensors", "pixels.csv", "-o", "p.csv"]) == 0
+    assert (pd.read_csv("p.csv")["prediction"] == y).mean() > 0.9
+
+
+def test_train_finds_a_regression(folder, capsys):
+    assert main(["train", "houses.csv", "--target", "price", "--drop", "large", "--epochs", "60", "-q"]) == 0
+    out = capsys.readouterr().out
+    assert "price: regression, because it holds numbers with fractions" in out
+    assert float(re.search(r"^test +R2 (-?[\d.]+), RMSE [\d.,]+, MAE", out, re.MULTILINE)[1]) > 0.7
+    assert float(re.search(r"^baseline +R2 (-?[\d.]+)", out, re.MULTILINE)[1]) <= 0
+    assert "left out: large (as asked for)" in out and re.search(r"size: \d+ missing", out)
+    assert main(["predict", "houses.safetensors", "houses.csv", "--output", "p.csv"]) == 0
+    table, predicted = pd.read_csv("houses.csv"), pd.read_csv("p.csv")["prediction"]
+    assert len(predicted) == len(table)
+    assert np.corrcoef(table["price"], predicted)[0, 1] > 0.85
+    assert re.search(r"R2 0\.\d+.* on the 600 rows", capsys.readouterr().err)
+
+
+def test_train_finds_classes(folder, capsys):
+    assert main(["train", "houses.csv", "-t", "large", "--epochs", "60", "-q", "--output", "l.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "large: classification, 2 classes, because it holds text" in out
+    assert float(re.search(r"^test +accuracy ([\d.]+)%", out, re.MULTILINE)[1]) > 85
+    assert re.search(r"^baseline +accuracy [45]\d.*, by always saying (yes|no)$", out, re.MULTILINE)
+    assert main(["predict", "l.safetensors", "houses.csv"]) == 0
+    with open("p.csv", "w") as file:
+        file.write(capsys.readouterr().out)
+    predicted = pd.read_csv("p.csv")
+    assert list(predicted.columns) == ["prediction", "probability_no", "probability_yes"]
+    likeliest = np.where(predicted["probability_yes"] > predicted["probability_no"], "yes", "no")
+    assert (predicted["prediction"] == likeliest).all()
+
+
+def test_the_task_and_the_network_can_be_said(folder, capsys):
+    pd.DataFrame({"x": np.arange(300.0), "y": np.arange(300) // 100 * 5}).to_csv("t.csv", index=False)
+    arguments = ["--hidden", "7,5", "--no-batch-norm", "--dropout", "0.1", "--optimizer", "sgd", "--learning-rate",
+                 "0.05", "--batch-size", "16", "--seed", "3", "--epochs", "2", "-q"]  # fmt: skip
+    assert main(["train", "t.csv", "-t", "y", *arguments]) == 0
+    model = fn.load("t.safetensors")
+    assert [layer.units for layer in model.layers if isinstance(layer, fn.Dense)] == [7, 5, 3]
+    assert model.classes_.tolist() == [0, 5, 10] and model.seed == 3
+    assert isinstance(model.optimizer_spec, fn.SGD) and model.learning_rate == 0.05
+    assert not any(isinstance(layer, fn.BatchNormalization) for layer in model.layers)
+    assert main(["train", "t.csv", "-t", "y", "--task", "regression", "--hidden", "none", "--epochs", "2", "-q"]) == 0
+    assert "regression, as asked for" in capsys.readouterr().out
+    assert [layer.units for layer in fn.load("t.safetensors").layers] == [1]
+
+
+def test_parquet_trains_as_csv(folder):
+    pytest.importorskip("pyarrow")
+    pd.read_csv("houses.csv").to_parquet("houses.parquet")
+    for name in ("csv", "parquet"):
+        assert main(["train", f"houses.{name}", "-t", "large", "-q", "--epochs", "3", "-o", f"{name}.safetensors"]) == 0
+    assert all(map(np.array_equal, weights("csv.safetensors"), weights("parquet.safetensors")))
+
+
+def test_resumed_is_as_if_not_stopped(folder, capsys):
+    common = ["train", "houses.csv", "-q"]
+    assert main([*common, "-t", "price", "--epochs", "12", "--dropout", "0.1", "-o", "whole.safetensors"]) == 0
+    assert main([*common, "-t", "price", "--epochs", "5", "--dropout", "0.1", "-o", "parts.safetensors"]) == 0
+    assert "--resume --epochs 10 --output parts.safetensors" in capsys.readouterr().out
+    assert not all(map(np.array_equal, weights("whole.safetensors"), weights("parts.safetensors")))
+    assert main([*common, "--epochs", "12", "--resume", "-o", "parts.safetensors"]) == 0
+    assert all(map(np.array_equal, weights("whole.safetensors"), weights("parts.safetensors")))
+
+
+def test_a_time_limit_ends_the_training(folder, capsys):
+    began = time.monotonic()
+    assert main(["train", "--time-limit", "0.3", "--epochs", "1000000", "--patience", "1000000", "-q"]) == 0
+    assert time.monotonic() - began < 60
+    assert "stopped by the time limit" in capsys.readouterr().out
+
+
+def test_a_training_that_diverges_says_so(folder, capsys):
+    assert main(["train", "houses.csv", "-t", "price", "-q", "--learning-rate", "1e30"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"stopped: the \w+ of step \d+ is not finite; .*; a smaller --learning-rate may help", out)
+    assert "go on" not in out and len(max(out.splitlines(), key=len)) < 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_reports_and_saves(folder, number):
+    command = [sys.executable, "-m", "fusednet", "train", "houses.csv", "-t", "price", "--epochs", "100000000",
+               "--patience", "100000000"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Epoch"):
+                break
+        process.send_signal(number)
+        rest, problems = process.communicate(timeout=60)
+    assert process.returncode == 130 and problems == ""
+    for label in ("trained", "test", "baseline", "saved", "go on", "predict"):
+        assert re.search(f"^{label} ", rest, re.MULTILINE), rest
+    assert fn.load("houses.safetensors").left.history["epoch"]
+    assert main(["train", "houses.csv", "--resume", "--time-limit", "0.1", "-q"]) == 0
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    ("train none.csv -t x", "none.csv: No such file or directory"),
+    ("train houses.csv", r"--target with one of size, town, price, large"),
+    ("train houses.csv -t prize", "houses.csv has no column 'prize'; nearest: price, size"),
+    ("train houses.csv -t price --drop twon", "no column 'twon'; nearest: town"),
+    ("train houses.csv -t town --task regression", "holds text"),
+    ("train broken.csv -t a", "broken.csv cannot be read as CSV"),
+    ("train one.csv -t y", "the target 'y' is a in all rows"),
+    ("train one.csv -t gone", "the target 'gone' has no values"),
+    ("train few.csv -t y", "wanted at least 10"),
+    ("train -t price", "no file; wanted fusednet train FILE --target COLUMN"),
+    ("train houses.csv -t price -o houses.csv", "--output houses.csv is the data"),
+    ("train houses.csv -t price -o one.csv", "is there already and is not a model"),
+    ("train houses.csv -t price -o no/such/m", "there is no folder no/such"),
+    ("train houses.csv --resume -o gone.safetensors", "there is no gone.safetensors"),
+    ("train houses.csv --resume -o ended.safetensors", "had come to its end"),
+    ("train houses.csv --resume -o stopped.safetensors --hidden 5", "--hidden is 5, .* begun with 4"),
+    ("train one.csv --resume -o stopped.safetensors", "one.csv has no column 'price'"),
+    ("train half.csv --resume -o stopped.safetensors", "not those that stopped.safetensors was trained on"),
+    ("train --resume -o stopped.safetensors", "was trained on a table"),
+    ("predict none.safetensors houses.csv", "none.safetensors: No such file"),
+    ("predict houses.csv houses.csv", "not a safetensors file"),
+    ("predict ended.safetensors one.csv", "no columns 'size', 'town'"),
+    ("predict ended.safetensors none.csv", "none.csv: No such file"),
+    ("predict ended.safetensors houses.csv -o no/such/p.csv", "there is no folder no/such"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """A folder with all that the refused commands name."""
+    path, here = tmp_path_factory.mktemp("refused"), os.getcwd()
+    os.chdir(path)
+    try:
+        x = np.random.default_rng(0).normal(size=200)
+        table = pd.DataFrame({"size": x, "town": np.where(x > 1, "Ulm", "Bern"), "price": 2 * x, "large": x > 0})
+        table.to_csv("houses.csv", index=False)
+        table[:100].to_csv("half.csv", index=False)
+        pd.DataFrame({"x": x, "y": "a", "gone": None}).to_csv("one.csv", index=False)
+        pd.DataFrame({"x": x[:5], "y": [1, 2, 1, 2, 1]}).to_csv("few.csv", index=False)
+        Path("broken.csv").write_text("a,b\n1,2\n1,2,3\n")
+        common = ["train", "houses.csv", "-t", "price", "-q", "--hidden", "4"]
+        assert main([*common, "--epochs", "2", "-o", "stopped.safetensors"]) == 0
+        ending = ["--patience", "1", "--learning-rate", "10", "--epochs", "500", "--no-batch-norm"]
+        assert main([*common, *ending, "-o", "ended.safetensors"]) == 0
+    finally:
+        os.chdir(here)
+    return path
+
+
+@pytest.mark.parametrize(("command", "message"), REFUSED)
+def test_what_does_not_do_is_one_line_and_status_2(refusing, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(refusing)
+    before = {path.name: path.read_bytes() for path in refusing.iterdir()}
+    capsys.readouterr()
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"fusednet {command.split()[0]}: error: ") and error.count("\n") == 1
+    assert re.search(message, error), error
+    assert {path.name: path.read_bytes() for path in refusing.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train --hidden a", "'a' is not sizes of layers"),
+        ("train --dropout 1", r"wanted a number in \[0, 1\)"),
+        ("train --learning-rate -1", "wanted a finite number above 0"),
+        ("train --epochs 1.5", "'1.5' is not a whole number"),
+        ("train --batch-size 0", "wanted 1 or more"),
+        ("train --optimizer adan", "invalid choice"),
+        ("predict", "required: model, data"),
+        ("trian", "invalid choice"),
+    ],
+)
+def test_options_that_do_not_do_are_one_line_and_status_2(capsys, command, message):
+    with pytest.raises(SystemExit) as end:
+        main(command.split())
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1 and re.search(message, error), error
+
+
+def test_a_package_that_is_not_installed_is_named(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main(["train", "houses.csv", "-t", "price"]) == 2
+    assert "pip install 'fusednet[cli]'" in capsys.readouterr().err
+
+
+# ---- the rest --------------------------------------------------------------------------------------------------------
+
+
+def test_models_from_python_predict_too(folder, capsys):
+    table = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0)[::-1]})
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.compile(loss="mse")
+    model.fit(table, table["a"].to_numpy())
+    model.save("own.safetensors")
+    table[["b", "a"]].to_csv("own.csv", index=False)
+    assert main(["predict", "own.safetensors", "own.csv", "-o", "p.csv"]) == 0
+    np.testing.assert_allclose(pd.read_csv("p.csv")["prediction"], model.predict(table)[:, 0], rtol=1e-5)
+    table.rename(columns={"a": "c"}).to_csv("own.csv", index=False)
+    assert main(["predict", "own.safetensors", "own.csv"]) == 2
+    assert "no column 'a', which the model needs" in capsys.readouterr().err
+
+
+def test_extra_travels_with_a_model(tmp_path):
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.build(3)
+    model.save(tmp_path / "m", extra={"words": ["a", None], "number": 0.1})
+    assert model.extra is None
+    back = fn.load(tmp_path / "m")
+    assert back.extra == {"words": ["a", None], "number": 0.1}
+    back.save(tmp_path / "n")
+    assert fn.load(tmp_path / "n").extra == back.extra
+
+
+def test_info_help_and_version(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in (fn.__version__, "backend", "threads", "native", "FUSEDNET_ISA"))
+    assert main([]) == 2
+    assert "usage: fusednet" in capsys.readouterr().err
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+
+
+def test_a_pipe_that_is_closed_is_no_error(folder):
+    assert main(["train", "houses.csv", "-t", "price", "-q", "--epochs", "1"]) == 0
+    pd.concat([pd.read_csv("houses.csv")] * 50).to_csv("many.csv", index=False)
+    command = [sys.executable, "-m", "fusednet", "predict", "houses.safetensors", "many.csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().strip() == b"prediction"
+        process.stdout.close()
+        problems = process.stderr.read()
+    assert process.returncode == 0 and b"Traceback" not in problems and b"Broken" not in problems
+
+
+def test_the_command_is_cheap_to_start():
+    """``fusednet --version`` loads none of what the subcommands need."""
+    program = "import sys; from fusednet import cli; print(*{'pandas', 'sklearn', 'tqdm'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+def code_blocks(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no source tree here")
+def test_both_readmes_have_the_same_code():
+    english, korean = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ko.md"))
+    blocks = code_blocks(english)
+    assert len(blocks) >= 4 and blocks == code_blocks(korean)
+    assert blocks != code_blocks(korean.replace("fusednet train", "fusednet trian", 1))
+    assert [line.count("|") for line in english.splitlines() if line.startswith("|")] == [
+        line.count("|") for line in korean.splitlines() if line.startswith("|")
+    ]
+    assert re.findall(r"\]\((.*?)\)", english)[1:] == re.findall(r"\]\((.*?)\)", korean)[1:]  # but to each other
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no source tree here")
+def test_the_readme_names_only_options_there_are(capsys):
+    """The commands of README and docs/cli.md, up to their files."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cli.md"))
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    helped = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    helped += capsys.readouterr().out + "--help"
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - set(re.findall(r"--[a-z-]+", helped)) == set()

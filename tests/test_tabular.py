@@ -1,0 +1,227 @@
+"""Tables: reading files, finding the task, and recipes beside the scikit-learn transformers that they were learnt with.
+
+Needs pandas and scikit-learn, and for Parquet pyarrow.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from fusednet import recipe, tabular
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
+
+def frame(rows=400, seed=0):
+    """A table with all that happens: gaps, text, bools, dates, infinities, constants, identifiers."""
+    rng = np.random.default_rng(seed)
+    size, room = rng.normal(50, 10, rows), rng.integers(1, 6, rows)
+    town = rng.choice(["Ulm", "Bern", "Graz"], rows, p=[0.6, 0.3, 0.1]).astype(object)
+    price = 3.0 * size + 20 * room + 40.0 * (town == "Bern") + rng.normal(0, 1, rows)
+    table = pd.DataFrame({
+        "size": size, "rooms": room, "town": town, "garden": rng.random(rows) < 0.5,
+        "built": pd.Timestamp("2000-01-01") + pd.to_timedelta(rng.integers(0, 9000, rows), "D"),
+        "ratio": rng.normal(size=rows), "nothing": np.nan, "same": 7, "id": [f"house {i}" for i in range(rows)],
+        "price": price,
+    })  # fmt: skip
+    table.loc[::7, "size"] = np.nan
+    table.loc[::5, "town"] = None
+    table.loc[3, "ratio"] = np.inf
+    return table
+
+
+def learn(table, target="price", task=None, drop=()):
+    return recipe.learn(table, tabular.target(table, target, task), drop)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_csv_of_any_separator(tmp_path, separator):
+    path = tmp_path / "table.csv"
+    path.write_text("\ufeffa, name ,c\n1,x,2.5\n,y,3\n".replace(",", separator), encoding="utf-8")
+    table = tabular.read(path)
+    assert list(table.columns) == ["a", "name", "c"]
+    assert table["c"].tolist() == [2.5, 3.0] and table["a"].isna().tolist() == [False, True]
+    assert tabular.read(path, ("c",))["c"].tolist() == ["2.5", "3"]
+
+
+def test_compressed_csv_and_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = frame()
+    table.to_csv(tmp_path / "t.csv.gz", index=False)
+    table.to_parquet(tmp_path / "t.data")  # known by its first bytes, not by its name
+    assert len(tabular.read(tmp_path / "t.csv.gz")) == len(table)
+    read = tabular.read(tmp_path / "t.data")
+    assert list(read.columns) == list(table.columns)
+    assert np.array_equal(learn(read).apply(read), learn(table).apply(table))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", "no rows below the names of its 2 columns"),
+        (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*line 3"),
+        (b"a,b\xff\n1,2\n", r"not UTF-8 text \(byte 0xff\)"),
+        (b"\x7fELF\0\0", "is not text"),
+        (b"PAR1 and no more", "cannot be read as Parquet"),
+        (b"\x1f\x8bnot gzip", "cannot be read as CSV"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(tmp_path, content, message):
+    path = tmp_path / ("t.csv.gz" if content.startswith(b"\x1f") else "t.csv")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        tabular.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_folders_missing_files_and_double_names(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder"):
+        tabular.read(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        tabular.read(tmp_path / "none.csv")
+    (tmp_path / "t.csv").write_text("a,a \n1,2\n")
+    with pytest.raises(ValueError, match=r"two columns with the name 'a'"):
+        tabular.read(tmp_path / "t.csv")
+
+
+def test_unknown_columns_name_the_nearest():
+    names = ["median_income", "median_house_value", "population"]
+    assert "nearest: median_house_value" in str(tabular.unknown_column("t.csv", "median_house_vlaue", names))
+    assert "nearest: population" in str(tabular.unknown_column("t.csv", "POPULATION", names))
+    assert "it has: median_income, median_house_value" in str(tabular.unknown_column("t.csv", "qqq", names))
+
+
+# ---- the target ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "why"),
+    [
+        (["a", "b", "c"] * 20, "classification", "text"),
+        ([True, False] * 30, "classification", "True and False"),
+        ([0, 1] * 30, "classification", "whole numbers"),
+        ([3.0, 4.0, None] * 20, "classification", "whole numbers"),
+        (list(range(60)), "regression", "whole numbers"),
+        ([0.5, 1.5] * 30, "regression", "fractions"),
+    ],
+)
+def test_the_task_is_found(values, task, why):
+    target = tabular.target(pd.DataFrame({"y": values}), "y")
+    assert target.task == task and why in target.why
+    assert (target.classes is None) == (task == "regression")
+    assert len(target.values) == len(target.rows) == sum(v is not None for v in values)
+
+
+def test_the_task_can_be_said():
+    table = pd.DataFrame({"y": list(range(30)) * 2})
+    assert tabular.target(table, "y").task == "regression"
+    assert len(tabular.target(table, "y", "classification").classes) == 30
+    with pytest.raises(ValueError, match=r"holds text .* has no regression"):
+        tabular.target(pd.DataFrame({"y": ["a", "b"]}), "y", "regression")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([None] * 9, "has no values: all 9 rows"),
+        (["a"] * 9, "is a in all rows"),
+        ([2.5, np.inf, 2.5], "is 2.5 in all rows"),
+        ([f"{i}" for i in range(9)], "9 different values in 9 rows"),
+    ],
+)
+def test_targets_without_anything_to_learn_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        tabular.target(pd.DataFrame({"y": values}), "y")
+
+
+# ---- recipes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_is_what_scikit_learn_does():
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    table, new = frame(), frame(seed=1)
+    learnt = learn(table, drop=("built", "ratio"))
+    new.loc[5, "town"] = "Rom"
+    pipeline = ColumnTransformer([
+        ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["size", "rooms", "garden"]),
+        ("texts", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["town"]),
+    ])
+    pipeline.set_params(numbers__simpleimputer__strategy="median")
+    exact = []
+    for each in (table, new):
+        each = each.astype({"garden": float})
+        exact.append(pipeline.fit_transform(each) if each is table or not exact else pipeline.transform(each))
+    order = [0, None, 1, 3, 4, 5, 6, 2]  # size, its mark, rooms, town (Bern, Graz, Ulm, missing), garden
+    for each, wanted in zip((table, new), exact, strict=True):
+        got = learnt.apply(each)
+        assert got.dtype == np.float32 and got.shape == (len(each), learnt.inputs)
+        for column, place in enumerate(order):
+            right = each["size"].isna().to_numpy() if place is None else wanted[:, place]
+            np.testing.assert_allclose(got[:, column], right.astype(np.float32), rtol=1e-6, atol=1e-6)
+            other = np.roll(got, 1, axis=0)[:, column]
+            assert not np.allclose(other, right.astype(np.float32), rtol=1e-6, atol=1e-6)
+    assert not learnt.apply(new)[5, 3:7].any()  # a category that the training has not seen
+
+
+def test_useless_columns_are_left_out_with_a_reason():
+    learnt = learn(frame(), drop=("ratio",))
+    assert learnt.left_out == {
+        "ratio": "as asked for", "nothing": "no values", "same": "the same value in all rows",
+        "id": "400 different texts in 400 rows",
+    }  # fmt: skip
+    assert [column.name for column in learnt.columns] == ["size", "rooms", "town", "garden", "built"]
+    with pytest.raises(ValueError, match=r"no column to learn from beside 'price'"):
+        learn(frame()[["price", "same"]])
+
+
+def test_infinities_are_missing_and_all_inputs_are_finite():
+    table = frame()
+    learnt = learn(table)
+    ratio = next(column for column in learnt.columns if column.name == "ratio")
+    assert ratio.marks_missing
+    assert np.isfinite(learnt.apply(table)).all()
+
+
+def test_rare_categories_share_an_input():
+    names = np.repeat([f"c{i:03}" for i in range(80)], np.r_[np.full(40, 9), np.full(40, 2)])
+    table = pd.DataFrame({"c": names, "y": np.arange(len(names)) % 2})
+    learnt = learn(table, "y")
+    (column,) = learnt.columns
+    assert column.others and column.width == recipe.MOST_CATEGORIES
+    x = learnt.apply(pd.DataFrame({"c": ["c000", "never seen", None]}))
+    assert x.sum(axis=1).tolist() == [1, 1, 1] and x[1:, -1].tolist() == [1, 1] and x[0, 0] == 1
+
+
+def test_a_recipe_is_plain_data_and_comes_back():
+    table = frame()
+    learnt = learn(table)
+    text = json.dumps(learnt.as_dict())
+    back = recipe.Recipe.from_dict(json.loads(text))
+    assert np.array_equal(back.apply(table), learnt.apply(table))
+    assert back.texts == ("town",) and (back.mean, back.scale) == (learnt.mean, learnt.scale)
+    with pytest.raises(ValueError, match=r"another version"):
+        recipe.Recipe.from_dict({**learnt.as_dict(), "columns": [{"kind": "image", "name": "x"}]})
+
+
+def test_tables_that_do_not_fit_the_recipe_are_refused():
+    table = frame()
+    learnt = learn(table)
+    with pytest.raises(ValueError, match=r"no column 'size', which the model needs; nearest: Size"):
+        learnt.apply(table.rename(columns={"size": "Size"}), "new.csv")
+    with pytest.raises(ValueError, match=r"no columns 'rooms', 'town', which the model needs"):
+        learnt.apply(table.drop(columns=["rooms", "town"]), "new.csv")
+    words = table.astype({"rooms": object})
+    words.loc[4, "rooms"] = "four"
+    with pytest.raises(ValueError, match=r"the column 'rooms' of new.csv has 'four' in row 5"):
+        learnt.apply(words, "new.csv")
+    assert np.array_equal(learnt.apply(table[list(table.columns)[::-1]]), learnt.apply(table))  # any order
