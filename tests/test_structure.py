@@ -50,6 +50,7 @@ ARROWS = {
     "fusednet.losses": ("fusednet.errors",),
     "fusednet.metrics": ("fusednet.errors", "fusednet.losses"),
     "fusednet.optimizers": ("fusednet.errors", "fusednet.schedules"),
+    "fusednet.precision": ("fusednet.errors", "fusednet.backends.table"),
     "fusednet.fuse": ("fusednet.spec", "fusednet.losses"),
     "fusednet.params": ("fusednet.spec",),
     "fusednet.plan": ("fusednet.arena", "fusednet.backends.table", "fusednet.spec"),
@@ -65,18 +66,36 @@ ARROWS = {
         *("fusednet.backends", "fusednet.backends.interp", "fusednet.bind", "fusednet.memory", "fusednet.plan"),
         "fusednet.threads",
     ),
+    "fusednet.predictor": (
+        *("fusednet.backends", "fusednet.memory", "fusednet.plan", "fusednet.runner", "fusednet.threads"),
+    ),
+    "fusednet.objective": ("fusednet.runner", "fusednet.spec", "fusednet.trainer"),
     "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner"),
     "fusednet.trainer": (
-        *("fusednet.backends.interp", "fusednet.callbacks", "fusednet.feed", "fusednet.history", "fusednet.losses"),
-        *("fusednet.plan", "fusednet.runner"),
+        *("fusednet.backends.interp", "fusednet.callbacks", "fusednet.errors", "fusednet.feed", "fusednet.history"),
+        *("fusednet.losses", "fusednet.plan", "fusednet.runner"),
     ),
     "fusednet.streams": ("fusednet.backends.interp", "fusednet.feed", "fusednet.plan", "fusednet.runner"),
     "fusednet.summary": ("fusednet.spec",),
     "fusednet.model": (
         *("fusednet.backends.interp", "fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
-        *("fusednet.plan", "fusednet.planner", "fusednet.runner", "fusednet.spec", "fusednet.streams"),
-        *("fusednet.summary", "fusednet.trainer"),
+        *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
+        *("fusednet.streams", "fusednet.summary", "fusednet.trainer"),
+    ),
+    "fusednet.folds": ("fusednet.errors",),
+    "fusednet.pool": ("fusednet.callbacks", "fusednet.feed", "fusednet.params", "fusednet.threads"),
+    "fusednet.estimators": ("fusednet.callbacks", "fusednet.pool"),
+    "fusednet.many": (
+        *("fusednet.datasets", "fusednet.errors", "fusednet.estimators", "fusednet.feed", "fusednet.folds"),
+        *("fusednet.model", "fusednet.pool", "fusednet.trainer"),
+    ),
+    "fusednet.ensemble": (
+        *("fusednet.errors", "fusednet.fuse", "fusednet.io", "fusednet.many", "fusednet.model", "fusednet.pool"),
+    ),
+    "fusednet.search": (
+        *("fusednet.callbacks", "fusednet.callbacks._monitor", "fusednet.errors", "fusednet.estimators"),
+        *("fusednet.many", "fusednet.pool", "fusednet.search"),
     ),
     "fusednet.arrays": ("fusednet.backends", "fusednet.backends.table"),
     "fusednet.labels": ("fusednet.arrays", "fusednet.backends"),
@@ -87,6 +106,14 @@ ARROWS = {
     "fusednet.callbacks": ("fusednet.history", "fusednet.errors", "fusednet.callbacks"),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),
+    "fusednet.tabular": (),
+    "fusednet.recipe": ("fusednet.tabular",),
+    "fusednet.cli": (
+        *("fusednet", "fusednet.backends", "fusednet.callbacks", "fusednet.cli", "fusednet.datasets"),
+        *("fusednet.errors", "fusednet.info", "fusednet.model", "fusednet.optimizers", "fusednet.recipe"),
+        *("fusednet.spec", "fusednet.tabular", "fusednet.threads", "fusednet.trainer"),
+    ),
+    "fusednet.__main__": ("fusednet.cli",),
     "fusednet.io": (
         *("fusednet", "fusednet.spec", "fusednet.losses", "fusednet.optimizers", "fusednet.schedules"),
         "fusednet.initializers",
@@ -231,7 +258,7 @@ def test_kernels_include_no_system_header_that_they_may_not_need():
 # ---- what documents name ---------------------------------------------------------------------------------------------
 
 DOCUMENTS = (
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "docs/cli.md"),
     *("docs/architecture.md", "docs/kernels.md", "docs/files.md", "bench/README.md"),
 )
 ELSEWHERE = {

@@ -9,12 +9,14 @@ __version__ = "0.1.0.dev0"
 
 _MODULES = frozenset({
     "backends", "callbacks", "datasets", "info", "initializers", "losses", "ops", "optimizers", "schedules",
+    "search",
 })
 
 _MEMBERS = {
     name: module
     for module, names in {
         "threads": "get_num_threads set_num_threads",
+        "precision": "get_matmul_precision set_matmul_precision",
         "model": "Sequential load",
         "spec": "Activation BatchNormalization Dense Dropout ELU Flatten GELU L1 L1L2 L2 LeakyReLU Linear "
                 "Normalization ReLU SELU Sigmoid SiLU Softmax Softplus Swish Tanh",
@@ -26,6 +28,8 @@ _MEMBERS = {
                      "ModelCheckpoint ProgressBar ReduceLROnPlateau TensorBoard TerminateOnNaN",
         "history": "History",
         "trainer": "TrainingWarning",
+        "many": "fit_many",
+        "ensemble": "Ensemble",
         "datasets": "load_digits",
     }.items()
     for name in names.split()

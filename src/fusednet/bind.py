@@ -125,7 +125,7 @@ class Binder:
         if isinstance(argument, Part):
             return self._array(argument.tensor, rows)[argument.begin : argument.end]
         if isinstance(argument, PerRow):
-            return 1.0 / rows
+            return argument.number / rows
         if isinstance(argument, Scalar):
             return StepScalar(self.plan.scalars.index(argument), argument.name == "step")
         if isinstance(argument, Loaded):

@@ -2,11 +2,12 @@
 
 Reads datasets.py, losses.py, plan.py (what a feed is), runner.py (what a source is); read by trainer.py and model.py.
 
-a) Data are looked at once, before anything is changed: shapes, classes, NaN. After that nobody checks.
+a) Data are looked at once, before anything is changed: shapes, classes, NaN. After that nobody checks. `Data` that
+   stand ready can be given to many trainings in place of x and y.
 b) Arrays that kernels can read are used where they lie; batches are gathered from them row by row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Data:
     weight : ndarray or None
     codes : ndarray or None
         The class of each row, where rows have one.
+    train, held : ndarray of int64 or None
+        The rows to train on and those set aside for validation, where that has been decided; see `divided`.
     """
 
     x: np.ndarray
@@ -45,6 +48,12 @@ class Data:
     classes: np.ndarray | None = None
     weight: np.ndarray | None = None
     codes: np.ndarray | None = None
+    train: np.ndarray | None = None
+    held: np.ndarray | None = None
+
+    def divided(self, train: np.ndarray | None, held: np.ndarray | None) -> "Data":
+        """The same arrays, with the rows to train on (None: all) and those set aside (None: none)."""
+        return replace(self, train=train, held=held)
 
     def feed(self, *, ordered: bool) -> Feed:
         """How a plan finds these data; `ordered`: through an order of rows."""

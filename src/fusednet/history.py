@@ -94,17 +94,47 @@ class History:
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         """Take in what the epoch gave."""
-        logs = {key: float(value) for key, value in (logs or {}).items()}
-        self.epoch.append(int(epoch))
-        self.time.append(self._before + time.perf_counter() - self._began)
-        self._before, self._began = 0.0, time.perf_counter()
-        self.steps.append(int(getattr(self.model, "step", 0)))
+        self.record_epoch(epoch, logs or {}, getattr(self.model, "step", 0))
+
+    def record_epoch(self, epoch: int, logs: dict, step: int, seconds: float | None = None) -> None:
+        """Take in what an epoch gave; an interrupt takes in all of it or nothing.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        logs : dict of str to float
+        step : int
+            Optimizer steps made by its end, as in `steps`.
+        seconds : float, optional
+            What it took; by default since the last one.
+        """
+        self._forget_partial()
+        logs = {key: float(value) for key, value in logs.items()}
+        now = time.perf_counter()
+        self.time.append(self._before + now - self._began if seconds is None else float(seconds))
+        self._before, self._began = 0.0, now
+        self.steps.append(int(step))
         for key, value in logs.items():
+            self._epochs_of.setdefault(key, []).append(int(epoch))  # first: keys that are not in it are the user's
             self.history.setdefault(key, []).append(value)
-            self._epochs_of.setdefault(key, []).append(int(epoch))
         if "learning_rate" in logs:
             for layer, factor in self.params.get("learning_rate_factors", {}).items():
                 self.learning_rate.setdefault(layer, []).append(logs["learning_rate"] * factor)
+        self.epoch.append(int(epoch))  # last: from here on the epoch counts
+
+    def _forget_partial(self) -> None:
+        """Drop entries of an epoch whose `record_epoch` was interrupted."""
+        count, last = len(self.epoch), self.epoch[-1] if self.epoch else -1
+        for values in (self.time, self.steps, *self.learning_rate.values()):
+            del values[count:]
+        for key, epochs in list(self._epochs_of.items()):
+            while epochs and epochs[-1] > last:
+                epochs.pop()
+            del self.history.get(key, [])[len(epochs) :]
+            if not epochs:
+                self.history.pop(key, None)
+                del self._epochs_of[key]
 
     def record_validation(self, step: int, epoch: int, results: dict) -> None:
         """Take in a validation inside of an epoch.
@@ -156,6 +186,7 @@ class History:
 
     def state_dict(self) -> dict:
         """What each epoch gave, as lists, numbers and strings, inside of an epoch too."""
+        self._forget_partial()
         return {
             "history": {key: list(values) for key, values in self.history.items()},
             "epochs_of": {key: list(values) for key, values in self._epochs_of.items()},

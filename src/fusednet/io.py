@@ -54,7 +54,7 @@ _LISTED = {
     ),
     losses: (
         *("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"),
-        *("MeanSquaredError", "MeanAbsoluteError", "Huber"),
+        *("LogLoss", "MeanSquaredError", "HalfSquaredError", "MeanAbsoluteError", "Huber"),
     ),
     optimizers: ("SGD", "AdaGrad", "RMSprop", "Adam", "AdamW"),
     schedules: ("Constant", "StepDecay", "PiecewiseConstant", "ExponentialDecay", "CosineDecay", "OneCycle"),

@@ -27,6 +27,8 @@ class Loss:
         The final activation that the kernel contains.
     takes : {"classes", "binary", "values"}
         What y is: a class for each row, 0 and 1 for each output, or numbers.
+    most : float or None
+        What the value of a row is cut to in the loss that is reported; its gradient is not.
     """
 
     kernel = ""
@@ -34,10 +36,17 @@ class Loss:
     head = None
     takes = "values"
     name = ""
+    most = None
 
     def options(self, columns: int) -> tuple[float, ...]:
         """The kernel's parameters before `scale`."""
         return ()
+
+
+def _most(loss) -> None:
+    if loss.most is not None:
+        value = errors.real(type(loss).__name__, "most", loss.most, 0, open_low=True)
+        object.__setattr__(loss, "most", value)
 
 
 def _smoothing(loss) -> None:
@@ -55,9 +64,13 @@ class CategoricalCrossentropy(Loss):
     ----------
     label_smoothing : float, default 0
         In [0, 1]: t becomes ``(1 - s) t + s / classes`` (Szegedy et al. 2016).
+    most : float, optional
+        The value of a row without weight counts at most so much in the loss that is reported, as where probabilities
+        are clipped before the logarithm; the gradient is that of the whole. Above 0.
     """
 
     label_smoothing: float = 0.0
+    most: float | None = None
     kernel = "softmax_xent_targets"
     labels_kernel = "softmax_xent_labels"
     head = "softmax"
@@ -66,6 +79,7 @@ class CategoricalCrossentropy(Loss):
 
     def __post_init__(self):
         _smoothing(self)
+        _most(self)
 
     def options(self, columns: int) -> tuple[float, ...]:
         return (self.label_smoothing,)
@@ -78,6 +92,7 @@ class SparseCategoricalCrossentropy(CategoricalCrossentropy):
     Parameters
     ----------
     label_smoothing : float, default 0
+    most : float, optional
     """
 
     name = "sparse_categorical_crossentropy"
@@ -104,6 +119,39 @@ class BinaryCrossentropy(Loss):
 
     def options(self, columns: int) -> tuple[float, ...]:
         return (self.label_smoothing, 1 / columns)
+
+
+@dataclass(frozen=True)
+class LogLoss(BinaryCrossentropy):
+    """`BinaryCrossentropy` summed over outputs, not their mean, as scikit-learn's loss of several labels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+    most : float, optional
+        As for `CategoricalCrossentropy`.
+    """
+
+    most: float | None = None
+    name = "log_loss"
+
+    def __post_init__(self):
+        super().__post_init__()
+        _most(self)
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (self.label_smoothing, 1.0)
+
+
+@dataclass(frozen=True)
+class HalfSquaredError(Loss):
+    """Sum over outputs of ``(z - t)^2 / 2``, whose gradient is scikit-learn's."""
+
+    kernel = "squared_error"
+    name = "half_squared_error"
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (0.5,)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ class Memory:
     grads : ndarray or None
     state : dict of str to ndarray
         The optimizer's moments and average, each like `params`.
+    trained : dict of str to ndarray
+        `params` and `running` as the last step left them, where the end of a training put others in their place
+        (an average, those of the best epoch); else empty.
     """
 
     def __init__(self, network: Network):
@@ -54,11 +57,26 @@ class Memory:
             self.set_normalization(np.asarray(layer.mean), np.asarray(layer.variance))
         self.grads: np.ndarray | None = None
         self.state: dict[str, np.ndarray] = {}
+        self.trained: dict[str, np.ndarray] = {}
         self._arena = params.empty(0, np.uint8)
 
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """The weight arrays as views of a flat vector, in the order of the layers."""
         return {name: vector[at.begin : at.end].reshape(at.shape) for name, at in self.layout.places.items()}
+
+    def __getstate__(self) -> dict:
+        """What is pickled and copied; views and alignment are made anew."""
+        names = ("network", "params", "running", "normalization", "normalized", "state", "trained")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["network"])
+        self.params[:] = state["params"]
+        for name in ("running", "normalization"):
+            for key, array in state[name].items():
+                getattr(self, name)[key][:] = array
+        self.normalized = state["normalized"]
+        self.keep(state["state"], state["trained"])
 
     def initialize(self, seed: int) -> None:
         """Draw all weights anew; running statistics begin again."""
@@ -83,7 +101,8 @@ class Memory:
         self.normalized = True
 
     def prepare(self, optimizer: Optimizer) -> None:
-        """Make what training needs; moments that are there stay."""
+        """Make what training needs; moments that are there stay, `trained` is let go."""
+        self.trained = {}
         if self.grads is None:
             self.grads = params.empty(self.layout.size, self.network.dtype, 0)
         wanted = list(optimizer.state) + (["average"] if optimizer.use_ema else [])
@@ -98,10 +117,12 @@ class Memory:
         for name in set(self.state) - set(wanted):
             del self.state[name]
 
-    def keep(self, name: str, array: np.ndarray) -> None:
-        """Take the state array `name` over from a file."""
-        self.state[name] = params.empty(self.layout.size, self.network.dtype)
-        self.state[name][:] = array
+    def keep(self, state: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
+        """Take `state` and `trained` over from a file."""
+        self.trained = dict(trained)
+        for name, array in state.items():
+            self.state[name] = params.empty(self.layout.size, self.network.dtype)
+            self.state[name][:] = array
 
     def adapt(self, x: np.ndarray, chosen: np.ndarray | None) -> None:
         """Learn the normalisation from the rows `chosen` of x (None: all), in one pass over them."""
@@ -123,15 +144,18 @@ class Memory:
         self.set_normalization(mean, squares / count)
 
     def average_weights(self) -> None:
-        """Put the moving average in the weights' place; `trained_weights` is the way back."""
-        self.state["trained"] = params.empty(self.layout.size, self.network.dtype)
-        self.state["trained"][:] = self.params
+        """Put the moving average in the weights' place."""
         self.params[:] = self.state["average"]
 
+    def remember(self) -> dict[str, np.ndarray]:
+        """Copies for `trained`."""
+        return {name: array.copy() for name, array in (("params", self.params), *self.running.items())}
+
     def trained_weights(self) -> None:
-        """Take back what `average_weights` did, so that training goes on as if it had not stopped."""
-        if "trained" in self.state:
-            self.params[:] = self.state.pop("trained")
+        """Take the weights in `trained` back, so that training goes on as if it had not stopped."""
+        for name, array in self.trained.items():
+            (self.params if name == "params" else self.running[name])[:] = array
+        self.trained = {}
 
     def arena(self, nbytes: int) -> np.ndarray:
         """At least `nbytes` bytes; the same memory as long as it is large enough."""

@@ -9,17 +9,36 @@ c) Every method checks all that it is given before it changes anything.
 """
 
 
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 
-from fusednet import errors, feed, fuse, io, losses, metrics, optimizers, plan, planner, streams, summary, trainer
+from fusednet import (
+    errors,
+    feed,
+    fuse,
+    io,
+    losses,
+    metrics,
+    optimizers,
+    plan,
+    planner,
+    precision,
+    streams,
+    summary,
+    trainer,
+)
 from fusednet.backends import interp
+from fusednet.backends.table import PRECISIONS
 from fusednet.history import History
 from fusednet.memory import Memory
+from fusednet.predictor import FEW_ROWS as PREDICTION_BATCH
+from fusednet.predictor import Predictor
 from fusednet.runner import NotFinite, Runner
 from fusednet.spec import Layer, Network
 
-PREDICTION_BATCH = 1024
-"""Rows at a time in `Sequential.predict`: their activations stay in the caches."""
+_PLANS = 64  # are kept
 
 
 class _Rate:
@@ -71,6 +90,8 @@ class Sequential:
         The classes by code, where y was text, booleans or the like.
     feature_names_ : tuple of str or None
         Names of the columns that it was trained on.
+    extra : dict or None
+        Data of the user's that go with the model into its file and come back with `load`.
     validation_indices_ : ndarray of int64 or None
         The rows that the last ``fit`` set aside.
     stop_training : bool
@@ -104,12 +125,25 @@ class Sequential:
         self.loss = self.optimizer_spec = None
         self.metrics: tuple[metrics.Metric, ...] = ()
         self.classes_ = self.feature_names_ = self.validation_indices_ = None
+        self.extra: dict | None = None
+        self.matmul_precision = precision.get_matmul_precision()
         self.history: History | None = None
         self.stop_training = False
         self.left = trainer.Left()
         self.training: trainer.Fit | None = None
         self._rate: float | None = None  # set by hand, in place of the optimizer's schedule
         self._plans: dict = {}
+        self._predictor: Predictor | None = None
+        self._predicting = threading.Lock()
+
+    def __getstate__(self) -> dict:
+        """What is pickled and copied: all but what is made anew."""
+        made = {"_plans": {}, "_predictor": None, "_predicting": None, "training": None}
+        return vars(self) | made
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._predicting = threading.Lock()
 
     # ---- what it is made of ------------------------------------------------------------------------------------------
 
@@ -146,7 +180,7 @@ class Sequential:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._rate = errors.real("Sequential", "learning_rate", float(value), 0)
+        self._rate = errors.real("Sequential", "learning_rate", value, 0)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of the step after `step` steps."""
@@ -166,7 +200,7 @@ class Sequential:
 
     # ---- compile, build ----------------------------------------------------------------------------------------------
 
-    def compile(self, optimizer="adam", loss=None, metrics=()) -> None:
+    def compile(self, optimizer="adam", loss=None, metrics=(), *, matmul_precision: str | None = None) -> None:
         """Say how it is trained.
 
         Parameters
@@ -179,6 +213,8 @@ class Sequential:
             `fusednet.losses.Custom`).
         metrics : list of str
             "accuracy", "binary_accuracy", "mse", "mae".
+        matmul_precision : {"highest", "high", "medium"}, optional
+            How exact products of float32 matrices are; by default what `fusednet.set_matmul_precision` said.
 
         Raises
         ------
@@ -189,7 +225,9 @@ class Sequential:
         if loss is None:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
         loss = losses.resolve(loss)
+        code = precision.code(matmul_precision)
         self.metrics = _metrics(metrics, loss)
+        self.matmul_precision, self._predictor = PRECISIONS[code], None
         changed = optimizer != self.optimizer_spec
         self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
         self._plans.clear()
@@ -230,31 +268,36 @@ class Sequential:
 
         Parameters
         ----------
-        mode : {"train", "evaluate", "predict"}
+        mode : {"train", "gradient", "evaluate", "predict"}
+            "gradient" is "train" without its update.
         of : Feed, optional
             How data come in; by default float rows, shuffled, with labels or targets as the loss wants.
         batch : int, default 32
         check : bool, default True
             Whether loss and gradient are looked at in each step.
         """
-        if mode not in ("train", "evaluate", "predict"):
-            raise errors.unknown("plan", "mode", mode, ("train", "evaluate", "predict"))
+        if mode not in ("train", "gradient", "evaluate", "predict"):
+            raise errors.unknown("plan", "mode", mode, ("train", "gradient", "evaluate", "predict"))
         self._need_weights("plan")
         if mode != "predict":
             self._need_compiled("plan")
         if of is None:
             kind = "" if mode == "predict" else "labels" if self.loss.takes == "classes" else "targets"
             of = plan.Feed(self._dtype, kind, ordered=mode == "train", columns=self.network.outputs)
-        key = (mode, of, batch, check)
+        key, code = (mode, of, batch, check), precision.code(self.matmul_precision)
         if key not in self._plans:
             if mode == "train":
                 made = planner.train(self.network, self.loss, self.optimizer_spec, of, batch, metrics=self.metrics,
-                                     seed=self.seeds["masks"], check=check)
+                                     seed=self.seeds["masks"], check=check, precision=code)
+            elif mode == "gradient":
+                made = planner.gradient(self.network, self.loss, of, batch, seed=self.seeds["masks"], precision=code)
             elif mode == "evaluate":
-                made = planner.evaluate(self.network, self.loss, of, batch, metrics=self.metrics)
+                made = planner.evaluate(self.network, self.loss, of, batch, metrics=self.metrics, precision=code)
             else:
-                made = planner.predict(self.network, of, batch)
+                made = planner.predict(self.network, of, batch, precision=code)
             self._plans[key] = made
+            if len(self._plans) > _PLANS:  # batches of ever other sizes
+                del self._plans[next(iter(self._plans))]
         return self._plans[key]
 
     def _need_compiled(self, what: str) -> None:
@@ -268,7 +311,7 @@ class Sequential:
     # ---- fit ---------------------------------------------------------------------------------------------------------
 
     def fit(self, x=None, y=None, batch_size: int | None = 32, epochs: int = 1, verbose: int = 0, callbacks=None,
-            validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight=None,
+            validation_split: float = 0.0, validation_data=None, shuffle=True, class_weight=None,
             sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
             validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq=1, *,
             validation_interval: int | None = None, split: str = "random", max_time: float | None = None,
@@ -279,7 +322,8 @@ class Sequential:
         ----------
         x : array_like, (n, features), or an iterable of batches
             Arrays of any numeric dtype, order and strides, memory maps, pandas and polars frames, DLPack; or an
-            iterable of ``(x, y)`` or ``(x, y, sample_weight)``.
+            iterable of ``(x, y)`` or ``(x, y, sample_weight)``. Or `fusednet.feed.Data` that were prepared for such a
+            model: who has them has y and weights in them, and looks at ``History.stopped`` instead of being warned.
         y : array_like
             Labels as integers, text or one-hot rows; or numbers. Not given where x is an iterable of batches.
         batch_size : int or None, default 32
@@ -293,8 +337,9 @@ class Sequential:
             Share of the rows that is set aside at random, of each class alike; see `split`.
         validation_data : tuple, optional
             ``(x, y)`` or ``(x, y, sample_weight)``; takes the place of `validation_split`.
-        shuffle : bool, default True
-            Whether rows come in a new order in each epoch.
+        shuffle : bool or callable, default True
+            Whether rows come in a new order in each epoch. ``shuffle(n)`` gives the order itself, a permutation of n
+            rows, when an epoch begins; such a training cannot be resumed to the bit.
         class_weight : dict or "balanced", optional
         sample_weight : array_like, (n,), optional
             How much rows count, in the gradient and in all means. Validation rows are weighted too.
@@ -327,12 +372,16 @@ class Sequential:
             If anything does not do; before anything is changed.
         """
         self._need_compiled("fit")
-        schedule = self._schedule(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
-                                  validation_interval, max_time, shuffle, verbose, resume)
+        schedule = trainer.planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
+                                   validation_interval, max_time, shuffle, verbose, resume)
         if feed.is_batches(x):
-            return self._fit_stream(x, y, schedule, callbacks, sample_weight, class_weight, validation_split,
-                                    validation_data, validation_batch_size, validation_steps)
-        data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+            fit = self._fit_stream(x, y, schedule, callbacks, sample_weight, class_weight, validation_split,
+                                   validation_data, validation_batch_size, validation_steps)
+            return fit.run()
+        ready = isinstance(x, feed.Data)
+        if not ready:
+            _need_y("fit", y)
+        data = x if ready else self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         if batch_size is None:
             schedule.batch = len(data.x)
         train, held = self._split(data, validation_split, split, validation_data)
@@ -341,17 +390,20 @@ class Sequential:
         limits = _limits(validation_batch_size, validation_steps)
         if validation_interval is not None and extra is None and held is None:
             raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
-        self._take(data, train)
-        validation = None
-        if extra is not None or held is not None:
-            validation = trainer.Evaluation(self, extra or data, held, *limits)
-        self.validation_indices_ = held
-        self._begin_training(resume)
-        return trainer.Fit(self, trainer.ArrayRows(data, train, schedule), validation, schedule, callbacks).run()
+        with self._unchanged_by_errors():
+            self._take(data, train)
+            validation = None
+            if extra is not None or held is not None:
+                validation = trainer.Evaluation(self, extra or data, held, *limits)
+            self.validation_indices_ = held
+            rows = trainer.ArrayRows(data, train, schedule)
+            fit = trainer.Fit(self, rows, validation, schedule, callbacks)
+            fit.begin()
+        return fit.run(warn=not ready)
 
     def _fit_stream(self, batches, y, schedule, callbacks, sample_weight, class_weight, validation_split,
-                    validation_data, validation_batch_size, validation_steps) -> History:
-        """`fit` where x is an iterable of batches."""
+                    validation_data, validation_batch_size, validation_steps) -> trainer.Fit:
+        """A `fit` that has begun, where x is an iterable of batches."""
         for name, value in (("y", y), ("sample_weight", sample_weight)):
             if value is not None:
                 raise ValueError(f"fit: {name} is given, but x is an iterable of batches, which bring their own")
@@ -365,49 +417,41 @@ class Sequential:
         rows = streams.StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         self._check_trainable(rows.first.x.shape[1])
-        self._take(rows.first, None)
-        validation = trainer.Evaluation(self, extra, None, *limits) if extra is not None else None
-        self.validation_indices_ = None
-        self._begin_training(schedule.resume)
-        return trainer.Fit(self, rows, validation, schedule, callbacks).run()
+        with self._unchanged_by_errors():
+            self._take(rows.first, None)
+            validation = trainer.Evaluation(self, extra, None, *limits) if extra is not None else None
+            self.validation_indices_ = None
+            fit = trainer.Fit(self, rows, validation, schedule, callbacks)
+            fit.begin()
+        return fit
 
     def _check_trainable(self, features: int) -> None:
         if not any(stage.has_parameters for stage in fuse.chain(self.network.with_features(features)).stages):
             raise ValueError("fit: no layer has weights; there is nothing to train")
 
-    def _begin_training(self, resume: bool) -> None:
-        if resume:
-            self.memory.trained_weights()
-        self.memory.prepare(self.optimizer_spec)
-
-    def _schedule(self, batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval,
-                  max_time, shuffle, verbose, resume) -> trainer.Schedule:
-        def whole(name, value, low):
-            return None if value is None else errors.integer("fit", name, value, low)
-
-        if verbose in ("auto", True, False):
-            verbose = {"auto": 1, True: 1, False: 0}[verbose]
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"fit: verbose is {verbose!r}; wanted 0, 1 or 2")
-        if isinstance(validation_freq, (int, np.integer)):
-            freq = errors.integer("fit", "validation_freq", validation_freq, 1)
-        else:
-            freq = frozenset(errors.integer("fit", "validation_freq", epoch, 1) for epoch in validation_freq)
-        return trainer.Schedule(
-            batch=whole("batch_size", batch_size, 1) or 0,
-            epochs=whole("epochs", epochs, 0),
-            initial_epoch=whole("initial_epoch", initial_epoch, 0),
-            steps_per_epoch=whole("steps_per_epoch", steps_per_epoch, 1),
-            validation_freq=freq,
-            validation_interval=whole("validation_interval", validation_interval, 1),
-            max_time=None if max_time is None else errors.real("fit", "max_time", max_time, 0),
-            shuffle=errors.boolean("fit", "shuffle", shuffle),
-            verbose=verbose,
-            resume=errors.boolean("fit", "resume", resume),
-        )
+    @contextmanager
+    def _unchanged_by_errors(self):
+        """Whatever is raised inside leaves the model as it was."""
+        names = ("memory", "network", "classes_", "feature_names_", "validation_indices_", "left", "training",
+                 "history", "stop_training")
+        before, memory = {name: getattr(self, name) for name in names}, self.memory
+        learnt = memory is not None and memory.normalized
+        normalization = {name: array.copy() for name, array in memory.normalization.items()} if memory else {}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            self._plans.clear()  # they may be of other features
+            if memory is not None:
+                memory.normalized = learnt
+                for name, array in normalization.items():
+                    memory.normalization[name][:] = array
+            raise
 
     def prepare(self, x, y=None, **options) -> feed.Data:
         """Data checked and converted for this model; see `fusednet.feed.prepare`."""
+        if self.network is None:
+            raise ValueError("the model has no layers; wanted at least one")
         if x is None:
             raise TypeError("x is None; wanted an array, a data frame or batches")
         known = self.memory is not None
@@ -420,11 +464,17 @@ class Sequential:
         return feed.prepare(x, y, features=features, names=self.feature_names_, **options)
 
     def _split(self, data: feed.Data, fraction: float, how: str, validation_data):
+        if data.train is not None or data.held is not None:
+            return data.train, data.held
+        if how not in ("random", "tail"):
+            raise errors.unknown("fit", "split", how, ("random", "tail"))
         if fraction == 0 or validation_data is not None:
             return None, None
         return feed.split(len(data.x), fraction, self.seed, how, data.codes)
 
     def _validation(self, given, data: feed.Data, class_weight) -> feed.Data:
+        if isinstance(given, feed.Data):
+            return given
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"fit: validation_data is {type(given).__name__}; wanted (x, y) or (x, y, sample_weight)")
         classes = data.classes if data.classes is not None else self.classes_
@@ -452,6 +502,7 @@ class Sequential:
             The loss before the step; with metrics a list; by name with `return_dict`.
         """
         self._need_compiled("train_on_batch")
+        _need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         self._take(data, None)
         self.memory.prepare(self.optimizer_spec)
@@ -497,12 +548,12 @@ class Sequential:
         """
         self._need_compiled("evaluate")
         self._need_weights("evaluate")
-        if y is None:
+        if y is None and not isinstance(x, feed.Data):
             raise TypeError("evaluate: y is None; wanted labels or numbers")
-        data = self.prepare(x, y, sample_weight=sample_weight)
+        data = x if isinstance(x, feed.Data) else self.prepare(x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
-        logs = trainer.evaluate(self, trainer.Evaluation(self, data, None, size, steps), callbacks, verbose)
+        logs = trainer.evaluate(self, trainer.Evaluation(self, data, data.held, size, steps), callbacks, verbose)
         return self._answer(logs, return_dict)
 
     def predict(self, x, batch_size: int | None = None, verbose: int = 0, steps: int | None = None,
@@ -526,6 +577,8 @@ class Sequential:
         """
         self._need_weights("predict")
         data = self.prepare(x)
+        if len(data.x) <= PREDICTION_BATCH and steps is None and batch_size is None:
+            return self.predict_few(data.x)
         size = errors.integer("predict", "batch_size", batch_size, 1) if batch_size is not None else PREDICTION_BATCH
         rows = len(data.x)
         if steps is not None:
@@ -534,9 +587,25 @@ class Sequential:
         source = data.source()
         source.x, source.out = source.x[:rows], out
         made = self.plan("predict", data.feed(ordered=False), min(size, rows))
-        runner = Runner(made, self.memory, source)
-        runner.advance(runner.steps_per_epoch)
+        with self._predicting:
+            runner = Runner(made, self.memory, source)
+            runner.advance(runner.steps_per_epoch)
         return out
+
+    def predict_few(self, x: np.ndarray) -> np.ndarray:
+        """`predict` for one batch of rows that have been checked, in a few microseconds.
+
+        Parameters
+        ----------
+        x : ndarray of numbers, (n, features)
+            n is at most `PREDICTION_BATCH`. The work for the first call with n rows is kept for those that follow.
+        """
+        with self._predicting:
+            predictor = self._predictor
+            if predictor is None or not predictor.fits(self.memory, len(x)):
+                made = self.plan("predict", plan.Feed(self._dtype), len(x))
+                predictor = self._predictor = Predictor(made, self.memory)
+            return predictor(x)
 
     def predict_on_batch(self, x) -> np.ndarray:
         """`predict` for rows of one batch."""
@@ -550,7 +619,10 @@ class Sequential:
         ndarray, (n,)
             Elements of `classes_`, or codes; with one output, class 1 where its probability is above one half.
         """
-        out = self.predict(x)
+        return self.classes_of(self.predict(x))
+
+    def classes_of(self, out: np.ndarray) -> np.ndarray:
+        """The likeliest classes where `out` is what `predict` gave."""
         if out.shape[1] > 1:
             codes = out.argmax(axis=1)
         else:
@@ -589,6 +661,7 @@ class Sequential:
                 raise ValueError(f"set_weights: {name} is of shape {given.shape}; wanted {array.shape}")
         for array, given in zip(own.values(), weights, strict=True):
             array[...] = given
+        self.memory.trained = {}
 
     def count_params(self) -> int:
         """Number of weights, running statistics counted."""
@@ -600,7 +673,7 @@ class Sequential:
 
     # ---- files -------------------------------------------------------------------------------------------------------
 
-    def save(self, path, training_state: bool = False) -> None:
+    def save(self, path, training_state: bool = False, extra: dict | None = None) -> None:
         """Write the model to a file.
 
         Parameters
@@ -609,6 +682,8 @@ class Sequential:
             By custom ``name.safetensors``. A file that is there stays whole until the new one is.
         training_state : bool, default False
             Whether moments, cursor, history and the callbacks' states are in it, for ``fit(resume=True)`` after `load`.
+        extra : dict, optional
+            Plain data (numbers, text, lists, dicts, arrays) to be in the file; by default the attribute `extra`.
 
         Raises
         ------
@@ -619,21 +694,28 @@ class Sequential:
         OSError
             If it cannot be written.
         """
+        io.write(path, *self.content(training_state, extra))
+
+    def content(self, training_state: bool = False, extra: dict | None = None) -> tuple[dict, dict]:
+        """What `save` writes: arrays by name, and a document of plain data; see `from_content`."""
         self._need_weights("save")
         memory = self.memory
         document = {
             "network": io.encode(self.network), "name": self.name, "seed": self.seed, "normalized": memory.normalized,
             "classes": self.classes_, "feature_names": self.feature_names_, "left": None,
+            "extra": self.extra if extra is None else extra,
         }
         if self.optimizer_spec is not None:
             document |= {"optimizer": io.encode(self.optimizer_spec), "loss": io.encode(self.loss),
-                         "metrics": [metric.name for metric in self.metrics]}
+                         "metrics": [metric.name for metric in self.metrics],
+                         "matmul_precision": self.matmul_precision}
         tensors = {**memory.parameters, **memory.running, **memory.normalization}
         if training_state:
             left = self.training.state() if self.training is not None else self.left
             document |= {"left": vars(left), "rate": self._rate}
             tensors |= {f"state/{name}": array for name, array in memory.state.items()}
-        io.write(path, tensors, document)
+            tensors |= {f"trained/{name}": array for name, array in memory.trained.items()}
+        return tensors, document
 
     def load_training_state(self, path) -> None:
         """Take weights, moments and the place of a training over from a file, to go on with it.
@@ -645,7 +727,7 @@ class Sequential:
         """
         tensors, document = io.read(path)
         network = io.decode(document["network"])
-        if self.memory is not None and network != self.network:
+        if self.network is None or network != self.network.with_features(self.network.features or network.features):
             raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
         if document["left"] is None:
             raise ValueError(f"load_training_state: {path} holds no training state; save with training_state=True")
@@ -659,13 +741,13 @@ class Sequential:
                 array[...] = tensors[name]
         memory.normalized = document["normalized"]
         self.classes_, self.feature_names_ = document["classes"], document["feature_names"]
+        self.extra = document.get("extra")
         if document["left"] is None:
             return
         self._rate = document["rate"]
         self.left = trainer.Left(**document["left"])
-        for name, array in tensors.items():
-            if name.startswith("state/"):
-                memory.keep(name.removeprefix("state/"), array)
+        memory.keep(*({name.removeprefix(kind): array for name, array in tensors.items() if name.startswith(kind)}
+                      for kind in ("state/", "trained/")))
 
 
 def load(path) -> Sequential:
@@ -687,13 +769,26 @@ def load(path) -> Sequential:
         If it is cut off or altered, not a model of fusednet, or written by a newer version.
     """
     tensors, document = io.read(path)
+    if "members" in document:
+        raise ValueError(f"load: {path} holds an ensemble; wanted one model (Ensemble.load reads it)")
+    return from_content(tensors, document)
+
+
+def from_content(tensors: dict, document: dict) -> Sequential:
+    """The model that `Sequential.content` gave."""
     network = io.decode(document["network"])
     model = Sequential(network.layers, document["seed"], dtype=network.dtype, name=document["name"])
     if "optimizer" in document:
-        model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"])
+        model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"],
+                      matmul_precision=document.get("matmul_precision"))
     model.build(network.features)
     model._restore(tensors, document)
     return model
+
+
+def _need_y(where: str, y) -> None:
+    if y is None:
+        raise TypeError(f"{where}: y is None; wanted labels or numbers")
 
 
 def _limits(batch_size, steps) -> tuple[int | None, int | None]:
@@ -703,6 +798,8 @@ def _limits(batch_size, steps) -> tuple[int | None, int | None]:
 
 
 def _metrics(given, loss) -> tuple[metrics.Metric, ...]:
+    if given is not None and not isinstance(given, (str, metrics.Metric, list, tuple)):
+        raise TypeError(f"compile: metrics is {given!r}; wanted a list of names")
     given = [given] if isinstance(given, (str, metrics.Metric)) else list(given or ())
     resolved = tuple(metrics.resolve(metric, loss) for metric in given)
     names = [metric.name for metric in resolved]

@@ -32,10 +32,12 @@ class Scalar:
 
 @dataclass(frozen=True)
 class PerRow:
-    """1 / rows of the batch."""
+    """A number, by default 1, divided by the rows of the batch."""
+
+    number: float = 1.0
 
     def __str__(self):
-        return "1/rows"
+        return f"{self.number:g}/rows"
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Plan:
 
     Attributes
     ----------
-    mode : {"train", "evaluate", "predict"}
+    mode : {"train", "gradient", "evaluate", "predict"}
     network : Network
     batch : int
         Rows for which the arena is laid out; a program may be bound to fewer.

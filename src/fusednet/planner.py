@@ -31,6 +31,7 @@ class _Builder:
 
     network: Network
     batch: int
+    precision: int = 0
     ops: list[Op] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     commit: list[Op] = field(default_factory=list)
@@ -195,7 +196,8 @@ def _may_drop_in_place(done: list[_Done]) -> bool:
 def _affine_forward(b, entry, y, z, training, seed):
     stage = entry.stage
     bias = f"{stage.name}/bias" if stage.layer.use_bias else None
-    b.call("affine_fwd", y, z, entry.x, f"{stage.name}/kernel", bias, *_activation(stage), of="+".join(stage.layers))
+    b.call("affine_fwd", y, z, entry.x, f"{stage.name}/kernel", bias, *_activation(stage), b.precision,
+           of="+".join(stage.layers))
 
 
 def _batch_norm_forward(b, entry, y, z, training, seed):
@@ -244,7 +246,7 @@ _FORWARD = {
 # ---- loss and metrics ------------------------------------------------------------------------------------------------
 
 
-def _plan_metrics(b: _Builder, chain: Chain, metrics: tuple[Metric, ...], z, y, weight, feed: Feed) -> None:
+def _plan_metrics(b: _Builder, loss: Loss, chain: Chain, metrics: tuple[Metric, ...], z, y, weight, feed: Feed) -> None:
     """Values per row of each metric, added to its sum. They come before the loss, which may write over z."""
     predicted = None
     for metric in metrics:
@@ -258,7 +260,7 @@ def _plan_metrics(b: _Builder, chain: Chain, metrics: tuple[Metric, ...], z, y, 
                     b.call("activation_fwd", _flat(predicted), _flat(z), chain.head.code, 0.0, of="metrics")
             source = predicted
         rows = b.work(f"{metric.name}.rows", "m")
-        kernel, options = metric.call(feed.y, chain.outputs, chain.head is not None)
+        kernel, options = metric.call(feed.y, chain.outputs, loss.head is not None)
         nothing = (None,) if metric.has_gradient else ()
         scale = (1.0,) if metric.has_gradient else ()
         b.call(kernel, rows, *nothing, source, y, weight, *options, *scale, of=metric.name)
@@ -281,6 +283,11 @@ def _plan_loss(b: _Builder, loss: Loss, chain: Chain, z, dz, y, weight, feed: Fe
     total = b.work("loss.total", 1, dtype="float64")
     b.call("sum", total, rows, of="loss")
     b.later("accumulate_partial", b.sum("loss"), total, 1.0, of="loss")
+    if loss.most is not None and weight is None:
+        excess = b.work("loss.excess", "m")  # rows - min(rows, most): what a step of rate 1 along cut values leaves
+        b.call("activation_fwd", Flat(excess), Flat(rows), 0, 0.0, of="loss")
+        b.call("sgd_step", excess, rows, 1.0, 0.0, 0.0, 1.0, loss.most, of="loss")
+        b.later("accumulate", b.sum("loss"), excess, -1.0, of="loss")
     if weight is not None:
         b.later("accumulate", b.sum("weight"), weight, 1.0, of="loss")
     return total
@@ -309,12 +316,13 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
         before_activation = False
         if stage.kind == "affine":
             db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
-            b.call("affine_bwd_dw", _gradient(b, f"{stage.name}/kernel", layout), db, entry.x, dy, of=stage.name)
+            b.call("affine_bwd_dw", _gradient(b, f"{stage.name}/kernel", layout), db, entry.x, dy, b.precision,
+                   of=stage.name)
             if previous is not None:
                 dx = b.work(f"{stage.name}.dx", "m", stage.inputs)
                 saved = previous.saved
                 kind = _activation(previous.stage) if saved is not None else (0, 0.0)
-                b.call("affine_bwd_dx", dx, dy, f"{stage.name}/kernel", saved, *kind,
+                b.call("affine_bwd_dx", dx, dy, f"{stage.name}/kernel", saved, *kind, b.precision,
                        of=stage.name if saved is None else f"{stage.name}, {'+'.join(previous.stage.layers)}")
                 before_activation = saved is not None
                 dy = dx
@@ -342,21 +350,7 @@ def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check
     for name, region in vectors.items():
         b.tensor(name, layout.size, region=region)
     clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None or optimizer.clipvalue is not None
-    l2 = {}
-    for name, at in layout.places.items():
-        penalty = at.regularizer
-        if penalty is None or (penalty.l1 == 0 and penalty.l2 == 0):
-            continue
-        where = Part("params", at.begin, at.end)
-        if clips or penalty.l1:
-            b.call("penalty_gradient", Part("grads", at.begin, at.end), where, penalty.l1, 2 * penalty.l2, of=name)
-        else:
-            l2[name] = 2 * penalty.l2
-        for kernel, factor in (("absolute_sums", penalty.l1), ("square_sums", penalty.l2)):
-            if factor:
-                partial = b.work(f"{name}.{kernel}", _chunks(at.size), dtype="float64")
-                b.call(kernel, partial, where, of=name)
-                b.later("accumulate_partial", b.sum("penalty"), partial, factor, of=name)
+    l2 = _plan_penalties(b, layout, in_gradient=clips)
     scales = _plan_clipping(b, optimizer, layout, check)
     clip = optimizer.clipvalue if optimizer.clipvalue is not None else np.inf
     for begin, end, decay_l2, factor, scale in _ranges(layout, l2, scales):
@@ -372,6 +366,31 @@ def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check
     if optimizer.use_ema:
         average = b.tensor("average", layout.size, region="state")
         b.later("moving_average", average, "params", optimizer.ema_momentum, of="optimizer")
+
+
+def _plan_penalties(b: _Builder, layout: params.Layout, *, in_gradient: bool) -> dict[str, object]:
+    """What regularizers add to the loss and, with `in_gradient`, to gradients; else the factors by which the optimizer
+    adds weights to their gradients, by name."""
+    l2 = {}
+    for name, at in layout.places.items():
+        penalty = at.regularizer
+        if penalty is None or (penalty.l1 == 0 and penalty.l2 == 0):
+            continue
+        where = Part("params", at.begin, at.end)
+        factors = penalty.l1, 2 * penalty.l2
+        if penalty.per_row:
+            factors = tuple(PerRow(factor) for factor in factors)
+        if in_gradient or penalty.l1:
+            b.call("penalty_gradient", Part("grads", at.begin, at.end), where, *factors, of=name)
+        else:
+            l2[name] = factors[1]
+        total = "row_penalty" if penalty.per_row else "penalty"
+        for kernel, factor in (("absolute_sums", penalty.l1), ("square_sums", penalty.l2)):
+            if factor:
+                partial = b.work(f"{name}.{kernel}", _chunks(at.size), dtype="float64")
+                b.call(kernel, partial, where, of=name)
+                b.later("accumulate_partial", b.sum(total), partial, factor, of=name)
+    return l2
 
 
 def _chunks(n: int) -> int:
@@ -403,7 +422,7 @@ def _norm(b: _Builder, name: str, gradient, size: int, limit: float, check: bool
     return Loaded(scale)
 
 
-def _ranges(layout: params.Layout, l2: dict[str, float], scales: dict[str, object]):
+def _ranges(layout: params.Layout, l2: dict[str, object], scales: dict[str, object]):
     """Runs of the flat vector whose steps are taken with the same numbers: (begin, end, l2, rate factor, scale)."""
     places = sorted(layout.places.items(), key=lambda item: item[1].begin)
     runs: list[list] = []
@@ -420,7 +439,7 @@ def _ranges(layout: params.Layout, l2: dict[str, float], scales: dict[str, objec
 
 
 def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch: int, *,
-          metrics: tuple[Metric, ...] = (), seed: int = 0, check: bool = True) -> Plan:
+          metrics: tuple[Metric, ...] = (), seed: int = 0, check: bool = True, precision: int = 0) -> Plan:
     """The plan of a training step.
 
     Parameters
@@ -437,45 +456,65 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
         Of the dropout masks.
     check : bool, default True
         Whether loss and gradient are looked at before each update, and the run ends where they are not finite.
+    precision : int, default 0
+        Code of `table.PRECISIONS`: how exact products are.
     """
-    chain = fuse.chain(network, loss, training=True)
     layout = params.layout(network)
-    b = _Builder(network, batch)
+    b, chain = _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, precision)
+    _plan_update(b, optimizer, layout, check)
+    return b.finish("train", chain)
+
+
+def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int = 0, precision: int = 0) -> Plan:
+    """The plan of a training step without its update: loss and penalties added to the sums, their gradient left in
+    "grads", for optimizers of others; arguments as for `train`."""
+    layout = params.layout(network)
+    b, chain = _plan_gradient(network, loss, feed, batch, layout, (), seed, False, precision)
+    for name in ("params", "grads"):
+        b.tensor(name, layout.size, region=name)
+    _plan_penalties(b, layout, in_gradient=True)
+    return b.finish("gradient", chain)
+
+
+def _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, precision) -> tuple[_Builder, Chain]:
+    """A plan begun: from the rows to the gradients of all weights."""
+    chain = fuse.chain(network, loss, training=True)
+    b = _Builder(network, batch, precision)
     x = _plan_input(b, feed)
     y, weight = _plan_targets(b, feed)
     _parameters(b, chain, layout)
     done = _plan_forward(b, chain, x, training=True, seed=seed)
     last = done[-1]
     z = last.y
-    _plan_metrics(b, chain, metrics, z, y, weight, feed)
+    _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
     overwritten = last.stage.activation.kind == "linear" and last.stage.kind in ("affine", "batch_norm")
     dz = z if overwritten and not isinstance(loss, Custom) else b.work("loss.dz", "m", chain.outputs)
     total = _plan_loss(b, loss, chain, z, dz, y, weight, feed)
     if check:
         b.call("check", total, of="loss")
     _plan_backward(b, done, dz, layout, seed)
-    _plan_update(b, optimizer, layout, check)
-    return b.finish("train", chain)
+    return b, chain
 
 
-def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: tuple[Metric, ...] = ()) -> Plan:
+def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: tuple[Metric, ...] = (),
+             precision: int = 0) -> Plan:
     """The plan of the loss and metrics of a batch, added to the sums; arguments as for `train`."""
     chain = fuse.chain(network, loss)
-    b = _Builder(network, batch)
+    b = _Builder(network, batch, precision)
     x = _plan_input(b, feed)
     y, weight = _plan_targets(b, feed)
     _parameters(b, chain, params.layout(network))
     done = _plan_forward(b, chain, x, training=False)
     z = done[-1].y if done else x
-    _plan_metrics(b, chain, metrics, z, y, weight, feed)
+    _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
     _plan_loss(b, loss, chain, z, None, y, weight, feed)
     return b.finish("evaluate", chain)
 
 
-def predict(network: Network, feed: Feed, batch: int) -> Plan:
+def predict(network: Network, feed: Feed, batch: int, *, precision: int = 0) -> Plan:
     """The plan of a batch's outputs, written to their rows of "data.out"; arguments as for `train`."""
     chain = fuse.chain(network)
-    b = _Builder(network, batch)
+    b = _Builder(network, batch, precision)
     x = _plan_input(b, feed)
     out = Rows(b.tensor("data.out", "rows", chain.outputs, region="data"))
     _parameters(b, chain, params.layout(network))

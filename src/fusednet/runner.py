@@ -7,6 +7,7 @@ b) A step that was begun and not finished leaves no trace: `cursor` stands betwe
 c) The native table is walked by the C loop, the others by backends/interp.py; the results are the same.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,6 +114,7 @@ class Runner:
         self._scalars = scalars
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
+        self._no_numbers = np.empty((self.steps_per_epoch, 0))
         self._order = None
         if source.shuffled or source.chosen is not None:
             self._order = np.empty(source.rows, np.int64)
@@ -184,7 +186,8 @@ class Runner:
         progress = Progress() if progress is None else progress
         end = progress.steps + steps
         ending = False
-        with self._whole_steps():
+        self._told = int(self.cursor[interp.EPOCH]) - len(progress.epochs)
+        with self._whole_steps(progress):
             while progress.steps < end and not (ending and self.cursor[interp.OP] == 0):
                 wanted = 1 if ending else min(self._steps, end - progress.steps)
                 table = self.numbers(wanted)
@@ -202,21 +205,38 @@ class Runner:
                     ending = bool(turn()) or ending
         return progress
 
+    def reorder(self, order: np.ndarray) -> None:
+        """Let the rows of `Source.chosen` come in this order, a permutation, from the next pass on."""
+        order = np.asarray(order)
+        if order.shape != self._order.shape or order.min() < 0 or (np.bincount(order) != 1).any():
+            raise ValueError(f"the order of rows is no permutation of {len(self._order)} rows")
+        np.take(self.source.chosen, order, out=self._order)
+
+    def again(self) -> None:
+        """All rows once more, from the first, in one native call: for plans without numbers that nobody watches."""
+        self.cursor[:] = 0
+        self._run.advance(self._no_numbers, math.inf)
+
     @contextmanager
-    def _whole_steps(self) -> Iterator[None]:
+    def _whole_steps(self, progress: Progress) -> Iterator[None]:
         try:
             yield
         finally:
             self.cursor[interp.OP] = 0
+            self._tell(progress)
+
+    def _tell(self, progress: Progress) -> None:
+        """Put the epochs of the last call into `progress`; a second time changes nothing."""
+        ended = int(self.cursor[interp.EPOCH]) - self._told - len(progress.epochs)
+        progress.epochs += list(self._records[:ended].copy())
 
     def _call(self, table: np.ndarray, progress: Progress) -> tuple[str, int]:
-        epoch = int(self.cursor[interp.EPOCH])
         step = int(self.cursor[interp.STEP])
         try:
             status, done, _ = self._run.advance(table, SECONDS)
         finally:  # also when an interrupt comes here: what is done is told
             progress.steps += int(self.cursor[interp.STEP]) - step
-            progress.epochs += list(self._records[: int(self.cursor[interp.EPOCH]) - epoch].copy())
+            self._tell(progress)
         return status, done
 
     def _leave(self, leave: Callable, numbers: np.ndarray) -> None:

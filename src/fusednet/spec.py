@@ -26,14 +26,19 @@ class L1L2:
     ----------
     l1, l2 : float, default 0
         Factors, 0 or more.
+    per_row : bool, default False
+        Whether the penalty of a step is divided by the rows of its batch, as scikit-learn's is. It is then no part of
+        the loss in validation and evaluation.
     """
 
     l1: float = 0.0
     l2: float = 0.0
+    per_row: bool = False
 
     def __post_init__(self):
         for name in ("l1", "l2"):
             object.__setattr__(self, name, errors.real(type(self).__name__, name, getattr(self, name), 0))
+        object.__setattr__(self, "per_row", errors.boolean(type(self).__name__, "per_row", self.per_row))
 
 
 @dataclass(frozen=True)

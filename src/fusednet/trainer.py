@@ -13,11 +13,12 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fusednet import plan
+from fusednet import errors, plan
 from fusednet.backends import interp
 from fusednet.callbacks import CallbackList, ProgressBar
 from fusednet.feed import Data
@@ -70,9 +71,40 @@ class Schedule:
     validation_freq: object
     validation_interval: int | None
     max_time: float | None
-    shuffle: bool
+    shuffle: bool | Callable[[int], np.ndarray]
     verbose: int
     resume: bool
+
+
+def planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval, max_time, shuffle,
+            verbose, resume) -> Schedule:
+    """What ``fit`` was given, checked."""
+
+    def whole(name, value, low):
+        return None if value is None else errors.integer("fit", name, value, low)
+
+    if verbose in ("auto", True, False):
+        verbose = {"auto": 1, True: 1, False: 0}[verbose]
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"fit: verbose is {verbose!r}; wanted 0, 1 or 2")
+    if isinstance(validation_freq, (int, np.integer)):
+        freq = errors.integer("fit", "validation_freq", validation_freq, 1)
+    elif not isinstance(validation_freq, Collection) or isinstance(validation_freq, str):
+        raise TypeError(f"fit: validation_freq is {validation_freq!r}; wanted a whole number or several")
+    else:
+        freq = frozenset(errors.integer("fit", "validation_freq", epoch, 1) for epoch in validation_freq)
+    return Schedule(
+        batch=whole("batch_size", batch_size, 1) or 0,
+        epochs=whole("epochs", epochs, 0),
+        initial_epoch=whole("initial_epoch", initial_epoch, 0),
+        steps_per_epoch=whole("steps_per_epoch", steps_per_epoch, 1),
+        validation_freq=freq,
+        validation_interval=whole("validation_interval", validation_interval, 1),
+        max_time=None if max_time is None else errors.real("fit", "max_time", max_time, 0),
+        shuffle=shuffle if callable(shuffle) else errors.boolean("fit", "shuffle", shuffle),
+        verbose=verbose,
+        resume=errors.boolean("fit", "resume", resume),
+    )
 
 
 class Evaluation:
@@ -118,17 +150,17 @@ def results(of: plan.Plan, sums: np.ndarray, steps: int = 1) -> dict[str, float]
     total = values.pop("weight") if weighted else rows
     values.pop("weight", None)
     values.pop("seconds")
-    extra = values.pop("penalty", 0.0)
+    extra, per_row = values.pop("penalty", 0.0), values.pop("row_penalty", 0.0)
     logs = {name: value / total if total else math.nan for name, value in values.items()}
     if steps:
-        logs["loss"] += extra / steps
+        logs["loss"] += extra / steps + (per_row / rows if rows else 0.0)
     return logs
 
 
 def evaluate(model, evaluation: Evaluation, callbacks, verbose: int) -> dict[str, float]:
     """Loss and metrics by name, with callbacks told."""
     bars = [ProgressBar(verbose)] if verbose else []
-    listeners = CallbackList([bars, callbacks], model, {"verbose": verbose})
+    listeners = CallbackList([*bars, *CallbackList(callbacks).callbacks], model, {"verbose": verbose})
     listeners.on_test_begin({})
     logs = evaluation()
     listeners.on_test_end(logs)
@@ -139,7 +171,7 @@ def penalty(model) -> float:
     """What the regularizers add to the loss, with the weights as they are."""
     total = 0.0
     for name, at in model.memory.layout.places.items():
-        if at.regularizer is not None:
+        if at.regularizer is not None and not at.regularizer.per_row:
             w = model.memory.parameters[name].astype(np.float64).ravel()
             total += at.regularizer.l1 * float(np.abs(w).sum()) + at.regularizer.l2 * float(w @ w)
     return total
@@ -181,9 +213,13 @@ class ArrayRows:
         rows = len(data.x) if train is None else len(train)
         self.batch = min(schedule.batch, rows)
         self.steps_per_epoch = schedule.steps_per_epoch or -(-rows // self.batch)
-        self.feed = data.feed(ordered=schedule.shuffle or train is not None)
+        self.feed = data.feed(ordered=bool(schedule.shuffle) or train is not None)
         self.setting = {"rows": rows, "batch_size": self.batch, "steps_per_epoch": self.steps_per_epoch}
-        self._source = data.source(train, shuffled=schedule.shuffle)
+        if callable(schedule.shuffle):
+            if schedule.steps_per_epoch is not None:
+                raise ValueError("fit: shuffle is a function and steps_per_epoch is given; wanted epochs of all rows")
+            train = np.arange(rows) if train is None else train
+        self._source = data.source(train, shuffled=schedule.shuffle is True)
 
     def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray) -> Runner:
         """What walks the plan over the rows."""
@@ -207,22 +243,21 @@ class Fit:
         self.model, self.schedule, self.validation = model, schedule, validation
         self.history = History()
         bars = [ProgressBar(schedule.verbose)] if schedule.verbose else []
-        self.callbacks = CallbackList([bars, callbacks], model)
+        self.callbacks = CallbackList([*bars, *CallbackList(callbacks).callbacks], model)
         self._rows = rows
         self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
         self._progress = Progress()
-        self._seen = 0  # epochs of `_progress` that are in the history
+        self._known = 0  # epochs that the history had when the training began
         self._logs: dict[str, float] = {}
 
     # ---- the whole ---------------------------------------------------------------------------------------------------
 
-    def run(self) -> History:
-        """Train."""
-        model = self.model
-        self._begin()
-        first = self.epoch
+    def run(self, *, warn: bool = True) -> History:
+        """Train; after `begin`. `warn`: of a training that the library had to stop."""
+        model, first = self.model, self.model.step
         try:
             self._train()
+            model.left = self.state()
         except BaseException:
             model.left = self.state()
             self._collect(told=False)
@@ -231,13 +266,28 @@ class Fit:
         finally:
             self.history.unfinished = self._running_logs() if self.cursor[interp.EPOCH_STEP] else {}
             model.training = None
-        model.left = self.state()
-        if model.optimizer_spec.use_ema and self.epoch > first:
-            model.memory.average_weights()
-        self.callbacks.on_train_end(self._logs)
+        self._end(changed=self._taken_back or model.step > first)
+        if self.history.stopped and warn:
+            warnings.warn(f"training stopped: {self.history.stopped}. A smaller learning rate or clipping "
+                          "(global_clipnorm) may help.", TrainingWarning, stacklevel=3)
         return self.history
 
-    def _begin(self) -> None:
+    def _end(self, *, changed: bool) -> None:
+        """Let the average and callbacks change the weights; those of the last step are kept to go on from."""
+        memory, callbacks = self.model.memory, self.callbacks
+        averaged = changed and self.model.optimizer_spec.use_ema
+        trained = memory.remember() if averaged or callbacks.wants("on_train_end") else {}
+        try:
+            if averaged:
+                memory.average_weights()
+            callbacks.on_train_end(self._logs)
+        finally:
+            now = {"params": memory.params, **memory.running}
+            if any(not np.array_equal(array, now[name], equal_nan=True) for name, array in trained.items()):
+                memory.trained = trained
+
+    def begin(self) -> None:
+        """All that can fail before the first step; callbacks are told that the training begins."""
         model, schedule, keys = self.model, self.schedule, ["loss", *(metric.name for metric in self.model.metrics)]
         validated = [f"val_{key}" for key in keys] if self.validation is not None else []
         params = {"verbose": schedule.verbose, "epochs": schedule.epochs, "steps": self.steps_per_epoch,
@@ -261,6 +311,11 @@ class Fit:
         if left.history:
             self.history.load_state_dict(left.history)
             self.callbacks.load_state_dict(left.callbacks)
+        self._taken_back = schedule.resume and bool(model.memory.trained)
+        if self._taken_back:
+            model.memory.trained_weights()
+        model.memory.prepare(model.optimizer_spec)
+        self._known = len(self.history.epoch)
         self._progress.epochs = list(left.pending)
         self._runner = self._rows.runner(model, self._plan, self.cursor, self.sums)
         self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
@@ -280,6 +335,11 @@ class Fit:
         return Left(self.cursor.copy(), self.sums.copy(), self._progress.epochs[self._seen :],
                     self.callbacks.state_dict(), self.history.state_dict(), self._rows.setting)
 
+    @property
+    def _seen(self) -> int:
+        """Epochs of `_progress` that are in the history."""
+        return len(self.history.epoch) - self._known
+
     # ---- epochs ------------------------------------------------------------------------------------------------------
 
     @property
@@ -294,8 +354,9 @@ class Fit:
 
     def _train(self) -> None:
         schedule, callbacks = self.schedule, self.callbacks
-        watched = (self.validation is not None or callbacks.interval is not None or self.steps_per_epoch is None
-                   or callbacks.wants("on_epoch_begin") or callbacks.wants("on_epoch_end"))
+        watched = (callable(schedule.shuffle) or self.validation is not None or callbacks.interval is not None
+                   or self.steps_per_epoch is None or callbacks.wants("on_epoch_begin")
+                   or callbacks.wants("on_epoch_end"))
         self._collect()
         while self.epoch < schedule.epochs and not self._stopped():
             if watched:
@@ -310,6 +371,9 @@ class Fit:
         if self.cursor[interp.EPOCH_STEP] == 0:
             self.callbacks.on_epoch_begin(epoch, {})
             self.history.on_epoch_begin(epoch)
+            if callable(self.schedule.shuffle):
+                self._runner.reorder(self.schedule.shuffle(self._rows.setting["rows"]))
+        self._validate_within()  # where it was interrupted
         while self.epoch == epoch and not self._stopped():
             done = int(self.cursor[interp.EPOCH_STEP])
             steps = (self.steps_per_epoch or sys.maxsize) - done
@@ -323,14 +387,20 @@ class Fit:
             if int(self.cursor[interp.STEP]) == before:
                 break
             ended = self.epoch > epoch
-            if not ended and self.schedule.validation_interval and self._at(self.schedule.validation_interval):
-                self.history.record_validation(self.model.step, epoch, self.validation("val_"))
+            self._validate_within()
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
                 logs = self._epoch_logs(self._progress.epochs[-1]) if ended else self._running_logs()
                 batch = self.steps_per_epoch if ended else int(self.cursor[interp.EPOCH_STEP])
                 self.callbacks.on_train_batch_end(batch - 1, logs)
         if self.epoch > epoch:
             self._collect()
+
+    def _validate_within(self) -> None:
+        every, made = self.schedule.validation_interval, self.history.validations
+        if not every or not self.cursor[interp.EPOCH_STEP] or not self._at(every):
+            return
+        if not made or made[-1]["step"] != self.model.step:
+            self.history.record_validation(self.model.step, self.epoch, self.validation("val_"))
 
     def _at(self, every: int) -> bool:
         return int(self.cursor[interp.STEP]) % every == 0
@@ -344,8 +414,6 @@ class Fit:
         except NotFinite as problem:
             self.model.stop_training = True
             self.history.stopped = f"{problem}; the weights are those before it"
-            warnings.warn(f"training stopped: {self.history.stopped}. A smaller learning rate or clipping "
-                          "(global_clipnorm) may help.", TrainingWarning, stacklevel=6)
 
     def _turn(self) -> bool:
         if self.callbacks.wants("on_train_progress") and self.cursor[interp.EPOCH_STEP]:
@@ -369,15 +437,14 @@ class Fit:
         ended = self._progress.epochs[self._seen :]
         first = self.epoch - len(ended)
         for i, sums in enumerate(ended):
-            self._seen += 1
             epoch, later = first + i, (len(ended) - 1 - i) * self.steps_per_epoch
             logs = self._epoch_logs(sums)
-            logs["learning_rate"] = self.model.rate_at(self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later)
+            step = self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later
+            logs["learning_rate"] = self.model.rate_at(step)
             if told and self._validates(epoch):
                 logs |= self.validation("val_")
-            self.history.on_epoch_end(epoch, logs)
-            if len(ended) > 1:  # the clock of the history has seen them all at once
-                self.history.time[-1] = float(sums[0])
+            # of several epochs the clock of the history has seen the last end only
+            self.history.record_epoch(epoch, logs, step, sums[0] if len(ended) > 1 else None)
             self._logs = logs
             if told:
                 self.callbacks.on_epoch_end(epoch, logs)

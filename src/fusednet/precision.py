@@ -1,0 +1,53 @@
+"""How exact products of float32 matrices are; the words are PyTorch's and JAX's.
+
+Reads errors.py and the kernel list; read by model.py, which compiles it into plans.
+
+a) "highest" is float32 arithmetic. "high" and "medium" allow products of bfloat16 numbers, which have 8 significant
+   bits instead of 24, summed in float32, where the processor multiplies those faster. Weights stay float32.
+b) They allow, they do not ask: a product may be more exact than its word. "medium" rounds both factors, once. "high"
+   would take three such products in the place of one: with AVX-512 BF16, which doubles the rate, that is slower than
+   float32 (2026-11, Zen 5: one takes 0.52 of the time of a float32 product, so three 1.6 times it); so it is float32.
+c) Small products, float64, and machines without such units are float32 and float64 arithmetic whatever the word.
+"""
+
+from fusednet import errors
+from fusednet.backends.table import PRECISIONS
+
+_default = "highest"
+
+
+def code(word: str | None, where: str = "compile") -> int:
+    """The code of a word; None: of the default."""
+    word = _default if word is None else word
+    if word not in PRECISIONS:
+        raise errors.unknown(where, "matmul_precision", word, PRECISIONS)
+    return PRECISIONS.index(word)
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Say how exact the products of float32 matrices are in all models that do not say it themselves.
+
+    Parameters
+    ----------
+    precision : {"highest", "high", "medium"}
+        "highest" (the default): float32. "medium": factors may be rounded to bfloat16, sums are float32; about twice as
+        fast where the processor has AVX-512 BF16, and about as exact as 2 to 3 decimal digits for each product. "high":
+        at least 16 significant bits.
+
+    Raises
+    ------
+    ValueError
+        If the word is unknown.
+
+    See Also
+    --------
+    fusednet.Sequential.compile : its `matmul_precision` says it for one model.
+    """
+    global _default
+    code(precision, "set_matmul_precision")
+    _default = precision
+
+
+def get_matmul_precision() -> str:
+    """What `set_matmul_precision` said; "highest" before that."""
+    return _default
