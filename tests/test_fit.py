@@ -725,3 +725,51 @@ def test_train_on_batch_refuses_a_step_that_is_not_finite():
     assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True)) and model.step == 1
 
 
+
+
+# ---- what others found ---------------------------------------------------------------------------------------------
+
+
+def test_overflow_in_the_update_is_told_of():
+    model = fn.Sequential([fn.Dense(3)], seed=0)
+    model.compile(fn.SGD(1e38), "mse")
+    with pytest.warns(fn.TrainingWarning, match="overflowed the weights"):
+        model.fit(np.full((8, 2), 1e3), np.zeros((8, 3)), epochs=1)
+
+
+def test_balanced_validation_is_weighted_by_the_classes_of_the_training_rows():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 3)), np.r_[np.zeros(50, int), np.ones(10, int)]
+    histories = []
+    for weight in ("balanced", {0: 60 / 100, 1: 60 / 20}):
+        model = fn.Sequential([fn.Dense(2)], seed=0)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        given = model.fit(x, y, epochs=2, class_weight=weight, validation_data=(x[45:], y[45:]))
+        histories.append(given.history)
+    assert histories[0] == histories[1]
+
+
+def test_a_prediction_within_a_step_leaves_the_step_alone():
+    x, y = np.random.default_rng(0).standard_normal((64, 5)), np.zeros((64, 2))
+
+    def train(ask):
+        def loss(y_true, y_pred):
+            if ask:
+                model.predict(x)
+            d = y_pred - y_true
+            return (d**2).sum(axis=1), 2 * d
+
+        model = fn.Sequential([fn.Dense(16, "tanh"), fn.Dense(16, "tanh"), fn.Dense(2)], seed=0)
+        model.compile("sgd", loss)
+        model.fit(x, y, batch_size=16, epochs=2)
+        return model.get_weights()
+
+    assert all((a == b).all() for a, b in zip(train(False), train(True), strict=True))
+
+
+def test_max_time_ends_between_steps_that_take_longer_than_a_call(monkeypatch):
+    monkeypatch.setattr("fusednet.runner.SECONDS", 0.0)
+    model = fn.Sequential([fn.Dense(256, "relu"), fn.Dense(256, "relu"), fn.Dense(2)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2000, 256)), np.ones((2000, 2)), batch_size=500, epochs=10**6, max_time=0.1)
+    assert 0 < model.step < 4 * 10**6 and model.left.cursor[5] == 0

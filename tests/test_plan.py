@@ -122,7 +122,7 @@ def _bound(plan, rows: int, threads: int = 1):
         "sums": np.zeros(len(plan.sums)), "order": np.arange(rows), "data.out": np.empty((rows, 5), np.float32),
         "data.x": np.zeros((rows, 12), np.float32), "data.y": np.zeros(rows, np.int32),
     }  # fmt: skip
-    return Binder(plan, arrays, memory.named(), memory.arena(plan.arena), threads).program(rows)
+    return Binder(plan, arrays, memory.named(), memory.arena(plan.arena, plan.mode), threads).program(rows)
 
 
 @pytest.mark.skipif("native" not in backends.available(), reason="no native table")

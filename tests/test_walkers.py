@@ -91,7 +91,7 @@ def walk(training: Training, dtype: str, *, count: int | None = None, without: i
     cursor[interp.POSITION] = position
     walker = Runner(replace(plan, ops=ops, commit=commit), made.memory, given.source(shuffled=shuffled), cursor=cursor,
                     seed=made.seeds["order"], scalars=made.scalars)
-    arena = made.memory.arena(plan.arena)
+    arena = made.memory.arena(plan.arena, plan.mode)
     for _ in range(steps):
         arena.fill(pattern)
         for gradient in made.memory.views(made.memory.grads).values():

@@ -5,7 +5,6 @@ cdef extern from "fusednet.h" nogil:
     enum:
         FN_CHUNK          # elements that square_sums adds up as one
         FN_SCRATCH_BYTES
-        FN_KERNEL_COUNT
         FN_MAX_PARTS
 
     enum:

@@ -18,7 +18,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fusednet._fusednet cimport (
-    FN_CHUNK, FN_KERNEL_COUNT, FN_MAX_PARTS, FN_OP_CHECK, FN_OP_KERNEL, FN_OP_LEAVE, FN_PATCH_INT, FN_PATCH_LOAD,
+    FN_CHUNK, FN_MAX_PARTS, FN_OP_CHECK, FN_OP_KERNEL, FN_OP_LEAVE, FN_PATCH_INT, FN_PATCH_LOAD,
     FN_PATCH_REAL, FN_PATCH_ROWS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, FN_RUN_CHECK, FN_RUN_DONE,
     FN_RUN_LEFT, FN_RUN_NO_MEMORY, FN_RUN_TIME, fn_call, fn_cursor, fn_isa_count, fn_isa_name, fn_isa_supported,
     fn_isa_table, fn_kernel_cost, fn_math, fn_op, fn_parts, fn_patch, fn_probe_run, fn_program, fn_run, fn_run_advance,
@@ -30,6 +30,7 @@ import os
 cdef extern from *:
     const char *FN_BUILD_COMPILER
     const char *FN_BUILD_TYPE
+    const char *FN_BUILD_LIST
     int FN_BUILD_SANITIZE
 
 cdef enum:
@@ -38,7 +39,7 @@ cdef enum:
     RELEASE_GIL_ABOVE = 20000  # cycles; below it, giving the lock away costs more than it frees
 
 CHUNK = FN_CHUNK
-KERNEL_COUNT = FN_KERNEL_COUNT
+LIST_DIGEST = FN_BUILD_LIST.decode()   # SHA-256 of kernels.def as it was compiled
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ import numpy as np
 
 from fusednet import errors
 from fusednet.arrays import Features, check_finite, features, is_batches, targets
-from fusednet.labels import binary, labels, weights
+from fusednet.labels import binary, class_weights, labels, weights
 
 __all__ = [
     "Features",
     "binary",
     "check_finite",
+    "class_weights",
     "features",
     "is_batches",
     "labels",

@@ -60,6 +60,14 @@ class Data:
         columns = self.y.shape[1] if self.kind == "targets" else 0
         return Feed(str(self.x.dtype), self.kind, self.weight is not None, ordered, columns)
 
+    def class_weight(self, given, outputs: int):
+        """What was given as class_weight, for other rows: "balanced" as these rows have it."""
+        if not isinstance(given, str) or self.codes is None:
+            return given
+        weights = datasets.class_weights(given, self.codes, self.classes, outputs).tolist()
+        known = range(len(weights)) if self.classes is None else self.classes.tolist()
+        return dict(zip(known, weights, strict=True))
+
     def source(self, chosen: np.ndarray | None = None, *, shuffled: bool = False) -> Source:
         """The rows `chosen`, or all."""
         return Source(self.x, self.y, self.weight, chosen, shuffled)

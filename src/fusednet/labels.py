@@ -298,15 +298,20 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
             row = int(np.argmax(total < 0))
             raise ValueError(f"sample_weight has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
-        total = total * _class_weights(class_weight, codes, classes, outputs)[codes]
+        total = total * class_weights(class_weight, codes, classes, outputs)[codes]
     result = total.astype(dtype)
     if not result.any():
         raise ValueError("the weights of all rows are 0; wanted some above 0")
     return result
 
 
-def _class_weights(class_weight, codes, classes, outputs) -> np.ndarray:
-    """Weight of each code."""
+def class_weights(class_weight, codes, classes=None, outputs: int | None = None) -> np.ndarray:
+    """Weight of each code; arguments as for `weights`.
+
+    Returns
+    -------
+    ndarray of float64, shape (classes,)
+    """
     if codes is None:
         raise ValueError("class_weight is given, but y holds numbers, not classes")
     if classes is not None:

@@ -58,7 +58,7 @@ class Memory:
         self.grads: np.ndarray | None = None
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
-        self._arena = params.empty(0, np.uint8)
+        self._arenas: dict[str, np.ndarray] = {}
 
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """The weight arrays as views of a flat vector, in the order of the layers."""
@@ -157,11 +157,16 @@ class Memory:
             (self.params if name == "params" else self.running[name])[:] = array
         self.trained = {}
 
-    def arena(self, nbytes: int) -> np.ndarray:
-        """At least `nbytes` bytes; the same memory as long as it is large enough."""
-        if self._arena.size < nbytes:
-            self._arena = params.empty(nbytes, np.uint8)
-        return self._arena
+    def arena(self, nbytes: int, mode: str) -> np.ndarray:
+        """At least `nbytes` bytes; the same memory as long as it is large enough.
+
+        Predictions have an arena of their own, because somebody may ask for one within a step (a loss of his own, a
+        callback); trainings and evaluations take turns, between steps.
+        """
+        of = "predict" if mode == "predict" else "train"
+        if of not in self._arenas or self._arenas[of].size < nbytes:
+            self._arenas[of] = params.empty(nbytes, np.uint8)
+        return self._arenas[of]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the arena, by the names that plans give them."""

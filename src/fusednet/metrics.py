@@ -80,3 +80,16 @@ def resolve(metric, loss: Loss) -> Metric:
     if (kind == "classes") != (loss.takes == "classes") or (kind == "binary" and loss.takes == "values"):
         raise ValueError(f"compile: metric {metric!r} does not fit the loss {loss.name}")
     return Metric(metric, kind)
+
+
+def resolve_all(given, loss: Loss) -> tuple[Metric, ...]:
+    """What a user said of metrics (None, one, a list), each as a `Metric` that fits the loss."""
+    if given is not None and not isinstance(given, (str, Metric, list, tuple)):
+        raise TypeError(f"compile: metrics is {given!r}; wanted a list of names")
+    given = [given] if isinstance(given, (str, Metric)) else list(given or ())
+    resolved = tuple(resolve(metric, loss) for metric in given)
+    names = [metric.name for metric in resolved]
+    twice = next((name for name in names if names.count(name) > 1 or name == "loss"), None)
+    if twice is not None:
+        raise ValueError(f"compile: metric {twice!r} is given twice")
+    return resolved

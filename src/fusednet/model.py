@@ -33,6 +33,7 @@ from fusednet.backends import interp
 from fusednet.backends.table import PRECISIONS
 from fusednet.history import History
 from fusednet.memory import Memory
+from fusednet.metrics import resolve_all as resolve_metrics
 from fusednet.predictor import FEW_ROWS as PREDICTION_BATCH
 from fusednet.predictor import Predictor
 from fusednet.runner import NotFinite, Runner
@@ -226,7 +227,7 @@ class Sequential:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
         loss = losses.resolve(loss)
         code = precision.code(matmul_precision)
-        self.metrics = _metrics(metrics, loss)
+        self.metrics = resolve_metrics(metrics, loss)
         self.matmul_precision, self._predictor = PRECISIONS[code], None
         changed = optimizer != self.optimizer_spec
         self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
@@ -341,6 +342,7 @@ class Sequential:
             Whether rows come in a new order in each epoch. ``shuffle(n)`` gives the order itself, a permutation of n
             rows, when an epoch begins; such a training cannot be resumed to the bit.
         class_weight : dict or "balanced", optional
+            "balanced" is by the classes of these rows, for validation_data too.
         sample_weight : array_like, (n,), optional
             How much rows count, in the gradient and in all means. Validation rows are weighted too.
         initial_epoch : int, default 0
@@ -464,12 +466,10 @@ class Sequential:
         return feed.prepare(x, y, features=features, names=self.feature_names_, **options)
 
     def _split(self, data: feed.Data, fraction: float, how: str, validation_data):
-        if data.train is not None or data.held is not None:
-            return data.train, data.held
         if how not in ("random", "tail"):
             raise errors.unknown("fit", "split", how, ("random", "tail"))
-        if fraction == 0 or validation_data is not None:
-            return None, None
+        if fraction == 0 or validation_data is not None or data.train is not None:
+            return data.train, data.held
         return feed.split(len(data.x), fraction, self.seed, how, data.codes)
 
     def _validation(self, given, data: feed.Data, class_weight) -> feed.Data:
@@ -478,8 +478,10 @@ class Sequential:
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"fit: validation_data is {type(given).__name__}; wanted (x, y) or (x, y, sample_weight)")
         classes = data.classes if data.classes is not None else self.classes_
+        outputs = self.network.outputs or data.x.shape[1]
+        class_weight = data.class_weight(class_weight, outputs)
         return feed.prepare(
-            given[0], given[1], loss=self.loss, outputs=self.network.outputs or data.x.shape[1], dtype=self._dtype,
+            given[0], given[1], loss=self.loss, outputs=outputs, dtype=self._dtype,
             features=data.x.shape[1], names=data.names, classes=classes,
             sample_weight=given[2] if len(given) == 3 else None, class_weight=class_weight, prefix="validation ")
 
@@ -795,15 +797,3 @@ def _limits(batch_size, steps) -> tuple[int | None, int | None]:
     """validation_batch_size and validation_steps, checked."""
     given = {"validation_batch_size": batch_size, "validation_steps": steps}
     return tuple(None if value is None else errors.integer("fit", name, value, 1) for name, value in given.items())
-
-
-def _metrics(given, loss) -> tuple[metrics.Metric, ...]:
-    if given is not None and not isinstance(given, (str, metrics.Metric, list, tuple)):
-        raise TypeError(f"compile: metrics is {given!r}; wanted a list of names")
-    given = [given] if isinstance(given, (str, metrics.Metric)) else list(given or ())
-    resolved = tuple(metrics.resolve(metric, loss) for metric in given)
-    names = [metric.name for metric in resolved]
-    twice = next((name for name in names if names.count(name) > 1 or name == "loss"), None)
-    if twice is not None:
-        raise ValueError(f"compile: metric {twice!r} is given twice")
-    return resolved

@@ -129,7 +129,7 @@ class Runner:
                                 ("data.out", source.out), ("order", self._order), ("sums", self.sums))
             if array is not None
         }
-        binder = Binder(plan, arrays, memory.named(), memory.arena(plan.arena), threads.get_num_threads())
+        binder = Binder(plan, arrays, memory.named(), memory.arena(plan.arena, plan.mode), threads.get_num_threads())
         full = binder.program(self.batch)
         left = source.rows % self.batch
         tail = binder.program(left) if left else None
@@ -171,8 +171,7 @@ class Runner:
         leave : callable, optional
             ``leave(*arguments)`` does an op "leave", given its arguments as arrays and numbers.
         turn : callable, optional
-            Is called between native calls, about every 50 ms. If it returns True, the run ends with the step that was
-            begun.
+            Is called between steps, about every 50 ms. If it returns True, the run ends.
 
         Returns
         -------
@@ -188,8 +187,9 @@ class Runner:
         ending = False
         self._told = int(self.cursor[interp.EPOCH]) - len(progress.epochs)
         with self._whole_steps(progress):
-            while progress.steps < end and not (ending and self.cursor[interp.OP] == 0):
-                wanted = 1 if ending else min(self._steps, end - progress.steps)
+            while progress.steps < end and not ending:
+                begun = self.cursor[interp.OP] > 0  # then no further than its end, where `turn` is due
+                wanted = 1 if begun else min(self._steps, end - progress.steps)
                 table = self.numbers(wanted)
                 status, done = self._call(table, progress)
                 if status == "check":
@@ -197,12 +197,12 @@ class Runner:
                     raise NotFinite(int(self.cursor[interp.STEP]) + 1, "loss" if op.of == "loss" else "gradient")
                 if status == "left":
                     self._leave(leave, table[done])
-                if status == "done" and done == wanted:
+                if status == "done" and done == wanted and not begun:
                     self._steps = min(2 * self._steps, _MOST_STEPS)
                 elif status == "time":
                     self._steps = max(1, done + done // 4)
-                if turn is not None:
-                    ending = bool(turn()) or ending
+                if turn is not None and self.cursor[interp.OP] == 0:
+                    ending = bool(turn())
         return progress
 
     def reorder(self, order: np.ndarray) -> None:

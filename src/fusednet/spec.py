@@ -252,7 +252,8 @@ class Dense(Layer):
     kernel_regularizer, bias_regularizer : L1, L2, L1L2, "l1" or "l2", optional
         Penalty on W, on b.
     learning_rate_factor : float, default 1
-        The optimizer's learning rate is multiplied by this for this layer; 0 keeps its weights as they are.
+        The optimizer's learning rate is multiplied by this for this layer; 0 keeps its weights as they are. (Its
+        gradient still counts where norms of all gradients are taken.)
     name : str, optional
     """
 

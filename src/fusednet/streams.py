@@ -40,6 +40,9 @@ class StreamRows:
     """
 
     def __init__(self, model, batches, steps_per_epoch: int | None, class_weight):
+        if isinstance(class_weight, str):
+            raise ValueError(f"fit: class_weight is {class_weight!r}, but x is an iterable of batches, whose classes "
+                             "nobody has counted; wanted a dict from class to weight")
         self._model, self._batches, self._class_weight = model, batches, class_weight
         self._again = not hasattr(batches, "__next__")
         self._iterator: Iterator = iter(batches)

@@ -111,5 +111,6 @@ def set_num_threads(n: int) -> None:
 def follow(tell: Callable[[int], None]) -> None:
     """Tell a table the number, now and whenever it changes; for `fusednet.backends.select`."""
     global _tell
-    tell(get_num_threads())
+    get_num_threads()  # the process's number is known from here on
+    tell(_threads)  # and not that of a `limit`, which is this thread's alone
     _tell = tell

@@ -266,6 +266,8 @@ class Fit:
         finally:
             self.history.unfinished = self._running_logs() if self.cursor[interp.EPOCH_STEP] else {}
             model.training = None
+        if model.step > first and self.callbacks.terminate_on_nan and not self.history.stopped:
+            self._look_for_overflow()
         self._end(changed=self._taken_back or model.step > first)
         if self.history.stopped and warn:
             warnings.warn(f"training stopped: {self.history.stopped}. A smaller learning rate or clipping "
@@ -414,6 +416,12 @@ class Fit:
         except NotFinite as problem:
             self.model.stop_training = True
             self.history.stopped = f"{problem}; the weights are those before it"
+            self._look_for_overflow()
+
+    def _look_for_overflow(self) -> None:
+        """A finite gradient times an absurd learning rate passes the checks, and is seen only in the weights."""
+        if not np.isfinite(self.model.memory.params).all():
+            self.history.stopped = f"the update of step {self.model.step} or one before it overflowed the weights"
 
     def _turn(self) -> bool:
         if self.callbacks.wants("on_train_progress") and self.cursor[interp.EPOCH_STEP]:

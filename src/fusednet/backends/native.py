@@ -3,17 +3,17 @@
 Wraps the compiled border (`fusednet._native`); only backends/__init__.py loads it, and only if it is wanted.
 """
 
+import hashlib
 import os
 
 import numpy as np
 
 from fusednet import _native
-from fusednet.backends.table import CHUNK, KERNELS, PRECISIONS, Table
+from fusednet.backends.table import CHUNK, KERNELS, LIST, PRECISIONS, Table
 
-if len(KERNELS) != _native.KERNEL_COUNT or _native.CHUNK != CHUNK:
+if hashlib.sha256(LIST.read_bytes()).hexdigest() != _native.LIST_DIGEST or _native.CHUNK != CHUNK:
     raise ImportError(
-        f"the compiled module has {_native.KERNEL_COUNT} kernels and the list beside it {len(KERNELS)}: it was built "
-        "from another version; build it again"
+        f"the compiled module was built from another {LIST.name} than the one beside it; build it again (pip install)"
     )
 
 force_parts = _native.force_parts
