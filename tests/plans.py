@@ -40,9 +40,18 @@ def _logistic() -> fn.Sequential:
     return model
 
 
+def _scikit_learns() -> fn.Sequential:
+    penalty = fn.L1L2(l2=5e-5, per_row=True)
+    layers = [fn.Dense(8, "relu", kernel_regularizer=penalty), fn.Dense(3, "softmax", kernel_regularizer=penalty)]
+    model = fn.Sequential(layers, seed=0, dtype="float64")
+    model.compile(fn.Adam(1e-3, epsilon=1e-8), fn.CategoricalCrossentropy(most=36.0))
+    model.build(4)
+    return model
+
+
 def dumps() -> dict[str, str]:
     """The plans as text, by the name of their file."""
-    classifier, regressor, logistic = _classifier(), _regressor(), _logistic()
+    classifier, regressor, logistic, scikit_learns = _classifier(), _regressor(), _logistic(), _scikit_learns()
     pixels = Feed("uint8", "labels", weighted=True, ordered=True)
     numbers = Feed("float64", "targets", columns=3)
     yes = Feed("float32", "targets", ordered=True, columns=1)
@@ -54,6 +63,8 @@ def dumps() -> dict[str, str]:
         "regressor_predict": regressor.plan("predict", Feed("float64"), 20),
         "logistic_train": logistic.plan("train", yes, 32),
         "logistic_unchecked": logistic.plan("train", yes, 32, check=False),
+        "scikit_learns_train": scikit_learns.plan("train", Feed("float64", "labels", ordered=True), 200),
+        "scikit_learns_gradient": scikit_learns.plan("gradient", Feed("float64", "labels"), 200),
     }
     return {name: plan.dump(THREADS) for name, plan in plans.items()}
 

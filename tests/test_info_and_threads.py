@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -125,3 +127,18 @@ def test_info_comes_out_when_no_backend_does(monkeypatch, capsys):
 def test_info_says_why_there_is_no_native_backend(monkeypatch):
     monkeypatch.setattr(backends, "available", lambda: ("numpy",))
     assert info.as_dict()["native"] == "not installed: built without a C compiler"
+
+
+def test_limit_while_the_table_is_chosen_is_not_the_processs_number():
+    """A training on one thread, the first use of the kernels, then one that shares its work out."""
+    code = """
+import numpy as np, fusednet as fn
+from fusednet import threads
+fn.set_num_threads(2)
+model = fn.Sequential([fn.Dense(256), fn.Dense(256)], seed=0)
+with threads.limit(1):
+    model.build(256)
+    one = model.predict(np.ones((500, 256), "float32"))
+assert np.array_equal(model.predict(np.ones((500, 256), "float32")), one)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

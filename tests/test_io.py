@@ -35,7 +35,7 @@ SPECS = [
     *(spec.Linear(), spec.ReLU(name="first"), spec.LeakyReLU(0.3), spec.ELU(), spec.SELU(), spec.Sigmoid()),
     *(spec.Tanh(), spec.Swish(), spec.Softplus(), spec.GELU(), spec.Softmax()),
     spec.Activation("elu", 0.1, name="a b, c"),
-    *(spec.L1(0.1), spec.L2(1e-300), spec.L1L2(0.1, 1 / 3)),
+    *(spec.L1(0.1), spec.L2(1e-300), spec.L1L2(0.1, 1 / 3), spec.L1L2(l2=0.1, per_row=True)),
     spec.Dense(10),
     spec.Dense(
         3,
@@ -53,6 +53,7 @@ SPECS = [
     spec.Network((spec.Normalization(), spec.Dense(4, "relu"), spec.Dropout(0.5), spec.Dense(2)), 7, "float64"),
     losses.SparseCategoricalCrossentropy(label_smoothing=0.1),
     *(losses.CategoricalCrossentropy(), losses.BinaryCrossentropy(), losses.MeanSquaredError()),
+    *(losses.CategoricalCrossentropy(0.1, most=36.0), losses.LogLoss(0.1, most=36.0), losses.HalfSquaredError()),
     *(losses.MeanAbsoluteError(), losses.Huber(0.7)),
     *(optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=1e-4), optimizers.AdaGrad(0.1, clipvalue=3)),
     *(optimizers.RMSprop(), optimizers.Adam(epsilon_inside=True, use_ema=True), optimizers.AdamW(global_clipnorm=1.0)),

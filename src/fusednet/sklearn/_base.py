@@ -1,0 +1,403 @@
+"""What both estimators are: checks, training, warm starts, weights as attributes, outputs.
+
+Reads the modules of this package, model.py's `Sequential`, objective.py; read by _classifier.py and _regressor.py.
+
+a) The order of events, the messages and the random draws of the first weights are scikit-learn's, so that its own tests
+   of its estimators hold for these.
+b) `coefs_` and `intercepts_` are views of the network's weights. Others that a user puts in their place are taken over
+   before the next use.
+c) scikit-learn's functions for authors of estimators are used where they have been since 1.6.
+"""
+
+import contextlib
+import copy
+import math
+import warnings
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.optimize
+import scipy.sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fusednet import threads
+from fusednet.model import Sequential
+from fusednet.objective import Objective
+from fusednet.optimizers import OPTIMIZERS, Optimizer
+from fusednet.predictor import FEW_ROWS
+from fusednet.schedules import Schedule
+from fusednet.sklearn import _build
+from fusednet.sklearn._build import Task
+from fusednet.sklearn._convergence import Convergence
+from fusednet.sklearn._presets import PRESETS, resolve
+from fusednet.sklearn._tasks import CallbackSupportMixin, told
+from fusednet.sklearn._threads import limited
+from fusednet.spec import ACTIVATIONS, Activation
+
+_SPARSE_ROWS = 4096  # of a sparse matrix that are made dense together when outputs are asked for
+_NO_WORK = 16  # rows that no second thread is worth: who asks costs more
+_AS_IT_IS = contextlib.nullcontext()
+_NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+               "preprocessed.")
+
+
+def store(estimator, arguments: dict) -> None:
+    """Keep the arguments of ``__init__`` as attributes, as scikit-learn wants it."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+    """See `MLPClassifier` and `MLPRegressor`."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*ACTIVATIONS, *_build.ACTIVATIONS, "silu"}), Activation, list, tuple],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"}), Schedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [None, StrOptions(set(OPTIMIZERS)), Optimizer],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "batch_norm": ["boolean", list, tuple],
+        "normalize": ["boolean"],
+        "validation_metric": [StrOptions({"score", "loss"})],
+        "restore_best_weights": ["boolean"],
+        "callbacks": [None, object],
+        "max_time": [None, Interval(Real, 0, None, closed="left")],
+        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "preset": [None, StrOptions(set(PRESETS))],
+    }
+
+    # ---- what an estimator says of itself ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def _validate_input(self, X, y, incremental, reset):
+        """X and y, checked."""
+
+    @abstractmethod
+    def _target(self, y, parameters, first):
+        """y as the network takes it; `n_outputs_` and what else it says of the outputs are set if `first`."""
+
+    @abstractmethod
+    def _task(self, parameters, dtype) -> Task:
+        """What is learnt."""
+
+    @abstractmethod
+    def _score_outputs(self, outputs, target, weight) -> float:
+        """The score of a network's outputs."""
+
+    def _shown_loss(self, logs) -> float:
+        return logs["loss"]
+
+    def _row_weights(self, y, sample_weight, parameters):
+        return sample_weight
+
+    def _stratify(self, target):
+        return None
+
+    def _metrics(self, parameters) -> tuple:
+        return ()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_solver(self):
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    @property
+    def _optimizer(self):
+        return self.model_.optimizer
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X, y, sample_weight, validation, incremental=False):
+        parameters = resolve(self)
+        _build.hidden(parameters)
+        if parameters["n_estimators"] > 1:
+            return self._fit_members(X, y, sample_weight, validation, incremental, parameters)
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        X = X.toarray() if scipy.sparse.issparse(X) else X
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        weight = self._row_weights(y, sample_weight, parameters)
+        target = self._target(y, parameters, first)
+        held = self._validation(validation, parameters)
+        if parameters["early_stopping"] and incremental and held is None:
+            raise ValueError("partial_fit does not support early_stopping=True without validation data (X_val, y_val)")
+        rng = check_random_state(self.random_state)
+        units = [X.shape[1], *_build.hidden(parameters), self.n_outputs_]
+        if first:
+            self._initialize(parameters, units, rng)
+        elif [X.shape[1], *(len(b) for b in self.intercepts_)] != units:
+            raise ValueError(f"the fit before had layers of {[X.shape[1], *(len(b) for b in self.intercepts_)]} units; "
+                             f"wanted the same, not {units}, to go on")
+        if parameters["early_stopping"] and held is None and parameters["solver"] != "lbfgs":
+            X, target, weight, held = self._split(X, target, weight, parameters, rng)
+        self._make_model(X, weight, parameters, rng, incremental)
+        rows = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
+        with limited(parameters["n_threads"]), told(self, parameters["max_iter"], rows) as tasks:
+            if parameters["solver"] == "lbfgs":
+                self._fit_lbfgs(X, target, weight, parameters)
+            else:
+                self._fit_stochastic(X, target, weight, held, parameters, incremental, rng, tasks)
+        self._show_weights()
+        if not np.isfinite(self.model_.memory.params).all():
+            raise ValueError(_NOT_FINITE)
+        return self
+
+    def _fit_members(self, X, y, sample_weight, validation, incremental, parameters):
+        """Train `n_estimators` networks that differ by seed, each on one thread, beside each other."""
+        if incremental or self.warm_start:
+            raise ValueError(f"n_estimators is {parameters['n_estimators']}; wanted 1 with "
+                             f"{'partial_fit' if incremental else 'warm_start'}")
+        rng = check_random_state(self.random_state)
+        own = parameters | {"n_estimators": 1, "preset": None, "n_threads": 1}
+        members = [type(self)(**own | {"random_state": int(rng.randint(2**31 - 1))})
+                   for _ in range(parameters["n_estimators"])]
+        with limited(parameters["n_threads"]):
+            workers = min(threads.get_num_threads(), len(members))
+        if workers == 1 or parameters["callbacks"] is not None:
+            for member in members:
+                member._fit(X, y, sample_weight, validation)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(lambda member: member._fit(X, y, sample_weight, validation), members))
+        learnt = {name: value for name, value in vars(members[0]).items() if name not in own}
+        vars(self).update(learnt | {"estimators_": members})
+        return self
+
+    def _initialize(self, parameters, units, rng) -> None:
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(units)
+        self.coefs_, self.intercepts_ = _build.draw_weights(parameters, units, rng)
+        self._no_improvement_count = 0
+        for name in ("model_", "estimators_", "_best_weights"):
+            vars(self).pop(name, None)
+        if parameters["solver"] != "lbfgs":
+            self.loss_curve_ = []
+            early = parameters["early_stopping"]
+            self.best_loss_ = None if early else math.inf
+            self.best_validation_score_ = -math.inf if early else None
+            self.validation_scores_ = [] if early else None
+            self.validation_loss_curve_ = None
+
+    def _validation(self, given, parameters):
+        """Validation rows of the user's own: (X, target, weight), or None."""
+        X, y, weight = given
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(f"{'X_val' if X is None else 'y_val'} is None; wanted both X_val and y_val, or neither")
+        if parameters["solver"] == "lbfgs":
+            raise ValueError("X_val is given, but the solver 'lbfgs' looks at no validation data; wanted 'adam' or "
+                             "'sgd'")
+        X, y = self._validate_input(X, y, True, reset=False)
+        X = X.toarray() if scipy.sparse.issparse(X) else X
+        weight = None if weight is None else _check_sample_weight(weight, X)
+        return X, self._target(y, parameters, False), weight
+
+    def _split(self, X, target, weight, parameters, rng):
+        arrays = [X, target] if weight is None else [X, target, weight]
+        parts = train_test_split(*arrays, random_state=rng, test_size=parameters["validation_fraction"],
+                                 stratify=self._stratify(target))
+        held = (*parts[1::2], None)[:3]
+        if len(held[0]) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
+                             "dataset.")
+        train = (*parts[0::2], None)[:3]
+        return *train, held
+
+    def _make_model(self, X, weight, parameters, rng, incremental) -> None:
+        """A network for these parameters; what the one before had learnt goes over into it."""
+        before: Sequential | None = vars(self).get("model_")
+        dtype = parameters["dtype"] if parameters["dtype"] != "auto" else X.dtype.name
+        if parameters["solver"] == "lbfgs":
+            dtype = "float64"  # a line search needs more digits than float32 has
+        seed = before.seed if before is not None else int(copy.deepcopy(rng).randint(2**31 - 1))
+        made, self._arguments = _build.build(
+            parameters, self._task(parameters, dtype), len(X), seed=seed, metrics=self._metrics(parameters),
+            mean_weight=1.0 if weight is None else float(np.mean(weight)))
+        if before is not None:
+            self._take_weights()
+            same = made.layers == before.layers and made.loss == before.loss and made.dtype == before.dtype
+            if same and made.optimizer_spec == before.optimizer_spec:
+                if not incremental:  # the learning rate begins anew
+                    before.compile(made.optimizer_spec, made.loss, made.metrics)
+                return
+            made.build(X.shape[1])
+            _carry_over(before, made)
+        else:
+            made.build(X.shape[1])
+        self.model_ = made
+        self._take_weights()
+
+    def _fit_stochastic(self, X, target, weight, held, parameters, incremental, rng, tasks) -> None:
+        model, score = self.model_, None
+        self.n_iter_ = 0 if not incremental else self.n_iter_
+        size = parameters["batch_size"]
+        if size != "auto" and size > len(X):
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                          stacklevel=5)
+        if held is not None:
+            x_val, y_val, w_val = held
+            self.validation_scores_ = self.validation_scores_ or []
+            self.validation_loss_curve_ = self.validation_loss_curve_ or []
+
+            def score() -> float:
+                return self._score_outputs(model.predict(x_val), y_val, w_val)
+
+        convergence = Convergence(self, parameters, len(X), score, self._shown_loss, incremental)
+        listeners = [one for one in (convergence, tasks, parameters["callbacks"]) if one is not None]
+        arguments = dict(self._arguments)
+        if incremental:
+            arguments["epochs"] = 1
+        if arguments["shuffle"]:
+            arguments["shuffle"] = _Order(len(X), rng)
+        try:
+            model.fit(X, target, sample_weight=weight, callbacks=listeners,
+                      validation_data=held and held[: 2 if held[2] is None else 3], **arguments)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        if model.history is not None and model.history.stopped:
+            if score is None:
+                raise ValueError(_NOT_FINITE)
+            convergence.not_finite()
+        elif (self.n_iter_ == parameters["max_iter"] and not incremental and not convergence.converged
+              and parameters["learning_rate"] != "cosine"):
+            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({parameters['max_iter']}) reached and the "
+                          "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=5)
+        best = vars(self).get("_best_weights")
+        if parameters["early_stopping"] and parameters["restore_best_weights"] and best and not incremental:
+            memory = model.memory
+            memory.params[:] = best["params"]
+            for name, array in memory.running.items():
+                array[:] = best[name]
+
+    def _fit_lbfgs(self, X, target, weight, parameters) -> None:
+        objective = Objective(self.model_, X, target, weight)
+        result = scipy.optimize.minimize(
+            objective, objective.weights, method="L-BFGS-B", jac=True,
+            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol})
+        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        self.loss_ = result.fun
+        if parameters["verbose"]:
+            print(f"L-BFGS: {self.n_iter_} iterations, loss = {self.loss_:.8f}")
+        self.model_.memory.params[:] = result.x
+
+    # ---- weights -----------------------------------------------------------------------------------------------------
+
+    def _kernels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weights and biases of the network."""
+        places = self.model_.memory.parameters
+        names = [name.removesuffix("/kernel") for name in places if name.endswith("/kernel")]
+        return [(places[f"{name}/kernel"], places[f"{name}/bias"]) for name in names]
+
+    def _show_weights(self) -> None:
+        pairs = self._kernels()
+        self.coefs_, self.intercepts_ = [w for w, _ in pairs], [b for _, b in pairs]
+
+    def _take_weights(self) -> None:
+        """Let the network have the arrays in `coefs_` and `intercepts_`, where they are not its own."""
+        taken = False
+        for (w, b), coef, intercept in zip(self._kernels(), self.coefs_, self.intercepts_, strict=True):
+            for own, given, name in ((w, coef, "coefs_"), (b, intercept, "intercepts_")):
+                if own is not given:
+                    if np.shape(given) != own.shape:
+                        raise ValueError(f"{name} has an array of shape {np.shape(given)}; wanted {own.shape}")
+                    own[...] = given
+                    taken = True
+        if taken:
+            self._show_weights()
+
+    # ---- outputs -----------------------------------------------------------------------------------------------------
+
+    def _outputs(self, X) -> np.ndarray:
+        """The network's outputs; the mean of several networks'."""
+        if "coefs_" not in vars(self):
+            check_is_fitted(self)
+        self._take_weights()
+        members = vars(self).get("estimators_")
+        models = [self.model_] if members is None else [member.model_ for member in members]
+        if (type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= FEW_ROWS and X.shape[1] == self.n_features_in_
+                and X.dtype.kind == "f" and "feature_names_in_" not in vars(self) and math.isfinite(X.sum())):
+            with limited(self.n_threads) if len(X) > _NO_WORK else _AS_IT_IS:
+                found = [model.predict_few(X) for model in models]
+        else:
+            checks = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32), "reset": False}
+            X = validate_data(self, X, ensure_all_finite=False, **checks)  # the model looks for NaN
+            try:
+                with limited(self.n_threads):
+                    found = [_predict(model, X) for model in models]
+            except ValueError:
+                validate_data(self, X, **checks)  # scikit-learn's message
+                raise
+        return found[0] if len(found) == 1 else np.mean(found, axis=0)
+
+
+def _predict(model: Sequential, X) -> np.ndarray:
+    if not scipy.sparse.issparse(X):
+        return model.predict(X)
+    X = X.tocsr()
+    blocks = [model.predict(X[i : i + _SPARSE_ROWS].toarray()) for i in range(0, X.shape[0], _SPARSE_ROWS)]
+    return np.concatenate(blocks)
+
+
+class _Order:
+    """Orders of rows, drawn as scikit-learn draws them: each is the one before, shuffled."""
+
+    def __init__(self, rows: int, rng: np.random.RandomState):
+        self._order, self._rng = np.arange(rows), rng
+
+    def __call__(self, rows: int) -> np.ndarray:
+        drawn = np.arange(rows)
+        self._rng.shuffle(drawn)
+        self._order = self._order[drawn]
+        return self._order
+
+
+def _carry_over(before: Sequential, after: Sequential) -> None:
+    """What one network has learnt, for another of the same shapes: weights, statistics, moments, the count of steps."""
+    old, new = before.memory, after.memory
+    new.params[:] = old.params
+    for name in ("running", "normalization"):
+        for key, array in getattr(new, name).items():
+            if key in getattr(old, name):
+                array[:] = getattr(old, name)[key]
+    new.normalized = new.normalized or old.normalized
+    if type(before.optimizer_spec) is type(after.optimizer_spec):
+        new.keep(old.state, {})
+    after.left = before.left

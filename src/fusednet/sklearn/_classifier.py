@@ -1,0 +1,355 @@
+"""`MLPClassifier`; see _base.py.
+
+Reads _base.py, _build.py, _losses.py and scikit-learn's checks of classes; read by the package.
+
+a) Two classes are one output and a sigmoid, several are softmax, several labels are as many sigmoids, as in
+   scikit-learn. Several targets of several classes each, which it does not have, are blocks of softmax on one network.
+b) Inside, a class is its place in `classes_`.
+"""
+
+import math
+from numbers import Real
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+from sklearn.utils.validation import validate_data
+
+from fusednet.losses import CategoricalCrossentropy, Custom, LogLoss
+from fusednet.sklearn._base import BaseMLP, store
+from fusednet.sklearn._build import Task
+from fusednet.sklearn._convergence import accuracy
+from fusednet.sklearn._losses import BlockCrossentropy, softmax
+
+_BINARY, _MULTICLASS = "binary", "multiclass"  # scikit-learn's words for kinds of y
+_MULTILABEL, _MULTIOUTPUT = "multilabel-indicator", "multiclass-multioutput"
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """scikit-learn's ``MLPClassifier`` on this library's engine, with more parameters.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int or int, default (100,)
+        Units of each hidden layer.
+    activation : str, Activation or list of such, default "relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other name that `fusednet.Activation` knows
+        ("gelu", "swish", "selu", ...), or one for each hidden layer.
+    solver : {"lbfgs", "sgd", "adam"}, default "adam"
+        "lbfgs" is SciPy's optimizer on the engine's loss and gradient, in float64; it takes neither `dropout` nor
+        `batch_norm`.
+    alpha : float, default 1e-4
+        Penalty ``alpha / (2 n) sum W^2`` on weight matrices, n the rows of a batch.
+    batch_size : int or "auto", default "auto"
+        "auto" is ``min(200, n_samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"} or Schedule, default "constant"
+        "invscaling" and "adaptive" are for "sgd". "cosine" falls from `learning_rate_init` to 0 over `max_iter` epochs;
+        a schedule of `fusednet.schedules` is followed step by step.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs; for "lbfgs" iterations.
+    shuffle : bool, default True
+    random_state : int, RandomState or None, default None
+        The first weights are the same as scikit-learn's for the same seed; the order of rows is the engine's own.
+    tol : float, default 1e-4
+    verbose : bool or int, default False
+    warm_start : bool, default False
+        ``fit`` goes on from the weights of the last one, and from the optimizer's moments.
+    momentum : float, default 0.9
+        In [0, 1).
+    nesterovs_momentum : bool, default True
+    early_stopping : bool, default False
+        Stop when the score of validation rows does not improve, and take the best weights. Validation rows are
+        `validation_fraction` of the rows, or `X_val` of ``fit``.
+    validation_fraction : float, default 0.1
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
+    n_iter_no_change : int, default 10
+    max_fun : int, default 15000
+    optimizer : str or Optimizer, optional
+        In place of "sgd" and "adam" and their numbers: "adamw", "rmsprop", "adagrad", or an object such as
+        ``fusednet.AdamW(1e-3, global_clipnorm=1.0)``.
+    dropout : float or list of float, default 0
+        Share of a hidden layer's outputs that is dropped in training.
+    batch_norm : bool or list of bool, default False
+        Batch normalisation between a hidden layer and its activation.
+    normalize : bool, default False
+        Shift and scale each feature by mean and deviation of the training rows.
+    class_weight : dict, "balanced" or None, default None
+        Weight of each class's rows.
+    label_smoothing : float, default 0
+        In [0, 1]; see `fusednet.CategoricalCrossentropy`.
+    validation_metric : {"score", "loss"}, default "score"
+        What early stopping looks at: accuracy or R2, or the loss, which tells more where validation rows are few;
+        `best_validation_score_` is then minus the loss.
+    restore_best_weights : bool, default True
+        Whether early stopping takes the best weights, or leaves the last.
+    callbacks : list of Callback, optional
+        Of `fusednet.callbacks`.
+    max_time : float, optional
+        Seconds after which the training ends.
+    n_threads : int, optional
+        Most threads; by default the process's number, one inside of joblib's workers.
+    dtype : {"auto", "float32", "float64"}, default "auto"
+        Of weights and arithmetic; "auto" is that of X.
+    n_estimators : int, default 1
+        Networks that differ by seed and whose outputs are averaged. `coefs_`, `model_` and the curves are the first's;
+        all are in `estimators_`.
+    preset : {"strong"}, optional
+        Other defaults; see `fusednet.sklearn._presets`. Parameters that differ from their defaults stay.
+
+    Attributes
+    ----------
+    classes_ : ndarray or list of ndarray
+        A list where y has several columns of several classes.
+    model_ : Sequential
+        The network.
+    coefs_, intercepts_ : list of ndarray
+        Views of its weights; arrays put in their place are taken over.
+    loss_, best_loss_ : float
+    loss_curve_ : list of float
+        Loss of each epoch, penalty included.
+    validation_scores_ : list of float or None
+    best_validation_score_ : float or None
+    validation_loss_curve_ : list of float or None
+        Loss of the validation rows, without penalty.
+    n_iter_, t_, n_layers_, n_outputs_ : int
+    out_activation_ : str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has names.
+
+    Examples
+    --------
+    >>> from fusednet.sklearn import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> MLPClassifier(max_iter=500, random_state=0).fit(X, y).predict(X[:1])
+    array([0])
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
+        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True, random_state=None,
+        tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
+        validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
+        optimizer=None, dropout=0.0, batch_norm=False, normalize=False, validation_metric="score",
+        restore_best_weights=True, callbacks=None,
+        max_time=None, n_threads=None, dtype="auto", n_estimators=1, preset=None, class_weight=None,
+        label_smoothing=0.0,
+    ):  # fmt: skip
+        store(self, locals())
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # ---- y -----------------------------------------------------------------------------------------------------------
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
+                             dtype=(np.float64, np.float32), reset=reset)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            check_classification_targets(y)
+            self._kind = type_of_target(y, input_name="y")
+            if self._kind == _MULTIOUTPUT:
+                self.classes_ = [np.unique(column) for column in y.T]
+            else:
+                self.classes_ = unique_labels(y)
+        elif self._kind == _MULTIOUTPUT:
+            if y.ndim != 2 or y.shape[1] != len(self.classes_):
+                raise ValueError(f"y has shape {y.shape}; wanted (n, {len(self.classes_)}), as in the fit before")
+            for column, known in zip(y.T, self.classes_, strict=True):
+                if not np.isin(column, known).all():
+                    raise ValueError(f"`y` has classes not in `self.classes_`: {np.setdiff1d(column, known)}")
+        else:
+            self._check_classes(unique_labels(y))
+        return X, y
+
+    def _check_classes(self, classes):
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError("warm_start can only be used where `y` has the same classes as in the previous call "
+                                 f"to fit. Previously got {self.classes_}, `y` has {classes}")
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                             f"'y' has {classes}.")
+
+    def _target(self, y, parameters, first):
+        self._outputs_of_classes()
+        if self._kind == _MULTILABEL:
+            return (np.asarray(y) > 0).astype(np.float32)
+        if self._kind == _MULTIOUTPUT:
+            blocks = [np.eye(len(known), dtype=np.float32)[np.searchsorted(known, column)]
+                      for column, known in zip(y.T, self.classes_, strict=True)]
+            return np.hstack(blocks)
+        codes = np.searchsorted(self.classes_, y).astype(np.int32)
+        return codes if self.n_outputs_ > 1 else codes.astype(np.float32).reshape(-1, 1)
+
+    def _outputs_of_classes(self):
+        if self._kind == _MULTIOUTPUT:
+            self.n_outputs_, self.out_activation_ = sum(map(len, self.classes_)), "softmax"
+        elif self._kind == _MULTILABEL:
+            self.n_outputs_, self.out_activation_ = len(self.classes_), "logistic"
+        elif len(self.classes_) > 2:
+            self.n_outputs_, self.out_activation_ = len(self.classes_), "softmax"
+        else:
+            self.n_outputs_, self.out_activation_ = 1, "logistic"
+
+    @property
+    def _begins(self) -> tuple[int, ...]:
+        return tuple(np.cumsum([0, *map(len, self.classes_[:-1])]).tolist())
+
+    def _task(self, parameters, dtype):
+        smoothing = parameters["label_smoothing"]
+        most = -math.log(np.finfo(dtype).eps)  # scikit-learn's probabilities are at least eps in its loss
+        if self._kind == _MULTIOUTPUT:
+            return Task(self.n_outputs_, Custom(BlockCrossentropy(self._begins, smoothing)), "linear", dtype)
+        if self.out_activation_ == "softmax":
+            return Task(self.n_outputs_, CategoricalCrossentropy(smoothing, most), "softmax", dtype)
+        loss = LogLoss(smoothing, most if self.n_outputs_ == 1 else None)
+        return Task(self.n_outputs_, loss, "sigmoid", dtype)
+
+    def _row_weights(self, y, sample_weight, parameters):
+        if parameters["class_weight"] is None:
+            return sample_weight
+        weight = compute_sample_weight(parameters["class_weight"], y)
+        return weight if sample_weight is None else weight * sample_weight
+
+    def _stratify(self, target):
+        return target.astype(bool) if self.n_outputs_ == 1 else None
+
+    # ---- outputs to classes ------------------------------------------------------------------------------------------
+
+    def _codes(self, outputs):
+        if self._kind == _MULTIOUTPUT:
+            return np.stack([block.argmax(axis=1) for block in self._blocks(outputs)], axis=1)
+        if self._kind == _MULTILABEL:
+            return (outputs > 0.5).astype(np.int64)
+        if self.n_outputs_ > 1:
+            return outputs.argmax(axis=1)
+        return (outputs[:, 0] > 0.5).astype(np.intp) if len(self.classes_) > 1 else np.zeros(len(outputs), np.intp)
+
+    def _blocks(self, outputs):
+        return np.split(outputs, self._begins[1:], axis=1)
+
+    def _score_outputs(self, outputs, target, weight):
+        codes = self._codes(outputs)
+        if self._kind == _MULTIOUTPUT:
+            right = (codes == np.stack([block.argmax(axis=1) for block in self._blocks(target)], axis=1)).all(axis=1)
+        elif self._kind == _MULTILABEL:
+            right = (codes == target).all(axis=1)
+        else:
+            right = codes == target.reshape(-1)
+        return accuracy(right, weight)
+
+    # ---- what users call ---------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None):
+        """Train.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            A sparse matrix is made dense as a whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+        X_val, y_val : array-like, optional
+            Validation rows; they take the place of `validation_fraction`.
+        sample_weight_val : array-like, optional
+
+        Returns
+        -------
+        self : MLPClassifier
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    @available_if(lambda estimator: estimator._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None, X_val=None, y_val=None, sample_weight_val=None):
+        """One epoch over the given rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val, sample_weight_val
+            As for `fit`. With validation rows their score and loss are recorded, also with `early_stopping`.
+        classes : array-like, optional
+            All classes of all calls; needed for the first.
+
+        Returns
+        -------
+        self : MLPClassifier
+        """
+        if _check_partial_fit_first_call(self, classes):
+            self._kind = type_of_target(y) if type_of_target(y).startswith("multilabel") else (
+                _MULTICLASS if len(self.classes_) > 2 else _BINARY)
+            if self._kind == _MULTILABEL:
+                self.classes_ = unique_labels(y)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
+
+    def predict(self, X):
+        """The likeliest class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        codes = self._codes(self._outputs(X))
+        if self._kind == _MULTILABEL:
+            return codes
+        if self._kind == _MULTIOUTPUT:
+            return np.stack([known[column] for known, column in zip(self.classes_, codes.T, strict=True)], axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or a list of such
+            Columns as in `classes_`; for several labels the probability of each; a list for several targets.
+        """
+        outputs = self._outputs(X)
+        if self._kind == _MULTIOUTPUT:
+            return [softmax(block)[0] for block in self._blocks(outputs)]
+        return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`."""
+        probabilities = self.predict_proba(X)
+        if isinstance(probabilities, list):
+            return [np.log(block) for block in probabilities]
+        return np.log(probabilities, out=probabilities)
+
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose class (all classes, all labels) is right."""
+        if getattr(self, "_kind", None) == _MULTIOUTPUT:
+            return accuracy((self.predict(X) == np.asarray(y)).all(axis=1), sample_weight)
+        return super().score(X, y, sample_weight)

@@ -1,0 +1,320 @@
+"""The estimators' training: the same numbers as scikit-learn's, bit for bit nearly, and what is beyond it.
+
+a) scikit-learn is the reference: same seed, same first weights, same order of rows, so that losses and weights after
+   many epochs have to agree to rounding in float64. The comparison is shown to fail where a parameter is a little off.
+b) What scikit-learn has not is held against differences, against definitions, or against the same job done otherwise.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn import neural_network as theirs
+from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
+from sklearn.exceptions import ConvergenceWarning
+
+import fusednet as fn
+import fusednet.sklearn as ours
+from fusednet import callbacks
+from fusednet.objective import Objective
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+TIGHT = 1e-11
+"""Largest difference of losses and weights after some hundred steps in float64."""
+
+
+def _digits(classes: int):
+    x, y = load_digits(return_X_y=True)
+    return x[:400] / 16, y[:400] if classes > 2 else y[:400] > 4
+
+
+X_REG, Y_REG = make_regression(250, 10, noise=5, random_state=0)
+Y_REG = Y_REG / 100
+MANY = make_multilabel_classification(200, random_state=0)
+
+
+def _pair(kind: str, x, y, fit=None, **parameters):
+    made = [getattr(module, f"MLP{kind}")(**{"random_state": 3, "max_iter": 15} | parameters)
+            for module in (theirs, ours)]
+    return [estimator.fit(x, y, **fit or {}) for estimator in made]
+
+
+def _difference(a, b) -> float:
+    """Largest difference of losses and weights."""
+    assert a.n_iter_ == b.n_iter_
+    assert a.t_ == b.t_
+    losses = np.abs(np.subtract(getattr(a, "loss_curve_", [a.loss_]), getattr(b, "loss_curve_", [b.loss_]))).max()
+    weights = max(np.abs(p - q).max() for p, q in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True))
+    return max(losses, weights)
+
+
+SETTINGS = [
+    {}, {"solver": "sgd"}, {"solver": "sgd", "nesterovs_momentum": False}, {"solver": "sgd", "momentum": 0.0},
+    {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1},
+    {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.2, "tol": 0.02, "n_iter_no_change": 2},
+    {"activation": "tanh"}, {"activation": "logistic"}, {"activation": "identity"}, {"early_stopping": True},
+    {"shuffle": False}, {"batch_size": 64, "alpha": 0.1}, {"hidden_layer_sizes": (20, 10)}, {"beta_1": 0.8},
+    {"beta_2": 0.99}, {"epsilon": 1e-5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("parameters", SETTINGS, ids=str)
+def test_classifier_trains_as_scikit_learns(parameters, classes):
+    assert _difference(*_pair("Classifier", *_digits(classes), **parameters)) < TIGHT
+
+
+@pytest.mark.parametrize("parameters", SETTINGS[::3], ids=str)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_regressor_trains_as_scikit_learns(parameters, outputs):
+    y = Y_REG if outputs == 1 else np.stack([Y_REG, Y_REG**2, -Y_REG], axis=1)
+    assert _difference(*_pair("Regressor", X_REG, y, **parameters)) < TIGHT
+
+
+def test_several_labels_train_as_scikit_learns():
+    a, b = _pair("Classifier", *MANY)
+    assert _difference(a, b) < TIGHT
+    assert np.array_equal(a.predict(MANY[0]), b.predict(MANY[0]))
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("Classifier", 10), ("Regressor", 0)])
+def test_lbfgs_goes_the_same_way(kind, classes):
+    x, y = _digits(classes) if classes else (X_REG, Y_REG)
+    assert _difference(*_pair(kind, x, y, solver="lbfgs")) < 1e-6  # a line search amplifies rounding
+
+
+@pytest.mark.parametrize("off", [{"alpha": 1.01e-4}, {"epsilon": 1.1e-8}, {"learning_rate_init": 0.0010001},
+                                 {"random_state": 4}])  # fmt: skip
+def test_comparison_fails_where_a_parameter_is_off(off):
+    x, y = _digits(10)
+    a, b = theirs.MLPClassifier(random_state=3, max_iter=15).fit(x, y), ours.MLPClassifier(
+        **{"random_state": 3, "max_iter": 15} | off).fit(x, y)
+    assert _difference(a, b) > 10 * TIGHT
+
+
+def test_saturated_rows_count_in_the_loss_as_scikit_learns_do():
+    x, y = _digits(10)
+    a, b = _pair("Classifier", 1e4 * x, y)
+    assert max(a.loss_curve_) > 30
+    assert np.abs(np.subtract(a.loss_curve_, b.loss_curve_)).max() < 1e-6 * max(a.loss_curve_)
+
+
+def test_equal_weights_change_nothing():
+    plain, weighted = (ours.MLPRegressor(random_state=0, max_iter=10).fit(X_REG, Y_REG, w)
+                       for w in (None, np.full(len(X_REG), 2.0)))
+    # twice the weight is half the penalty
+    same = ours.MLPRegressor(random_state=0, max_iter=10, alpha=2e-4).fit(X_REG, Y_REG, np.full(len(X_REG), 2.0))
+    assert np.abs(plain.coefs_[0] - same.coefs_[0]).max() < TIGHT
+    assert np.abs(plain.coefs_[0] - weighted.coefs_[0]).max() > TIGHT
+
+
+def test_weights_without_penalty_train_as_scikit_learns():
+    weight = np.random.default_rng(0).random(len(X_REG))
+    made = [module.MLPRegressor(random_state=0, max_iter=10, alpha=0.0) for module in (theirs, ours)]
+    try:
+        made[0].fit(X_REG, Y_REG, sample_weight=weight)
+    except TypeError:
+        pytest.skip("this scikit-learn has no sample_weight")
+    made[1].fit(X_REG, Y_REG, sample_weight=weight)
+    assert np.abs(made[0].coefs_[0] - made[1].coefs_[0]).max() < TIGHT
+
+
+# ---- the objective ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber", "quantile"])
+def test_objective_is_the_gradient_of_its_loss(loss):
+    x, y = X_REG[:30], np.abs(Y_REG[:30])
+    estimator = ours.MLPRegressor(loss, (7,), "tanh", solver="lbfgs", max_iter=1, alpha=0.3, random_state=0).fit(x, y)
+    weight = np.linspace(0.5, 1.5, 30)
+    objective = Objective(estimator.model_, x, y.reshape(-1, 1), weight)
+    at = objective.weights
+    _, gradient = objective(at)
+    used = np.flatnonzero(np.any([at != 0, gradient != 0], axis=0))
+    assert len(used) >= 10 * 7 + 7 + 7 + 1
+    for i in used[::5]:
+        step = np.zeros_like(at)
+        step[i] = 1e-6
+        numeric = (objective(at + step)[0] - objective(at - step)[0]) / 2e-6
+        assert numeric == pytest.approx(gradient[i], abs=1e-7)
+
+
+@pytest.mark.parametrize("parameters", [{"dropout": 0.1}, {"batch_norm": True}])
+def test_lbfgs_refuses_what_is_not_a_fixed_function(parameters):
+    with pytest.raises(ValueError, match="wanted layers whose output is a fixed function"):
+        ours.MLPRegressor(solver="lbfgs", **parameters).fit(X_REG, Y_REG)
+
+
+# ---- what scikit-learn has not ---------------------------------------------------------------------------------------
+
+
+def test_quantile_is_above_its_share_of_rows():
+    rng = np.random.default_rng(0)
+    x = rng.random((2000, 1))
+    y = rng.standard_normal(2000)
+    for q in (0.1, 0.9):
+        estimator = ours.MLPRegressor("quantile", (8,), quantile=q, learning_rate_init=0.01, random_state=0).fit(x, y)
+        assert np.mean(y < estimator.predict(x)) == pytest.approx(q, abs=0.03)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber"])
+def test_robust_losses_do_not_follow_outliers(loss):
+    x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    y = x[:, 0].copy()
+    y[::20] += 50
+    scores = [ours.MLPRegressor(name, (16,), learning_rate_init=0.01, random_state=0, max_iter=300).fit(x, y)
+              .score(x, x[:, 0]) for name in (loss, "squared_error")]
+    assert scores[0] > 0.9 > scores[1]
+
+
+def test_several_targets_of_several_classes():
+    x, y = make_classification(300, 10, n_informative=6, n_classes=3, random_state=0)
+    names = np.array(["a", "b", "c"])[y]
+    both = np.stack([names, np.where(x[:, 0] > 0, "up", "down")], axis=1)
+    estimator = ours.MLPClassifier(learning_rate_init=0.01, random_state=0, early_stopping=True).fit(x, both)
+    assert [list(known) for known in estimator.classes_] == [["a", "b", "c"], ["down", "up"]]
+    assert estimator.score(x, both) > 0.8
+    probabilities = estimator.predict_proba(x)
+    assert [p.shape for p in probabilities] == [(300, 3), (300, 2)]
+    assert all(np.allclose(p.sum(axis=1), 1) for p in probabilities)
+    assert np.array_equal(estimator.predict(x)[:, 0], estimator.classes_[0][probabilities[0].argmax(axis=1)])
+
+
+def test_class_weight_is_weight_of_rows():
+    x, y = _digits(10)
+    given = {digit: 1.0 + digit for digit in range(10)}
+    a = ours.MLPClassifier(random_state=0, max_iter=5, class_weight=given).fit(x, y)
+    b = ours.MLPClassifier(random_state=0, max_iter=5).fit(x, y, sample_weight=1.0 + y)
+    assert np.array_equal(a.coefs_[0], b.coefs_[0])
+
+
+def test_layers_are_as_the_parameters_say():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((16, 8), ["gelu", "tanh"], dropout=[0.1, 0], batch_norm=[True, False],
+                                   normalize=True, alpha=0, max_iter=1).fit(x, y)
+    kinds = [type(layer).__name__ for layer in estimator.model_.layers]
+    assert kinds == ["Normalization", "Dense", "BatchNormalization", "Activation", "Dropout", "Dense", "Dense"]
+    assert isinstance(estimator.model_, fn.Sequential)
+
+
+def test_optimizer_object_and_schedules():
+    x, y = _digits(10)
+    named = ours.MLPClassifier(optimizer=fn.AdamW(0.01), max_iter=5, random_state=0).fit(x, y)
+    assert named.model_.optimizer.name == "adamw"
+    cosine = ours.MLPClassifier(learning_rate="cosine", max_iter=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        cosine.fit(x, y)
+    assert cosine.model_.learning_rate == pytest.approx(0, abs=1e-9)
+
+
+def test_validation_rows_of_the_users_own():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(max_iter=8, random_state=0).fit(x[:300], y[:300], X_val=x[300:], y_val=y[300:])
+    assert len(estimator.validation_scores_) == len(estimator.validation_loss_curve_) == 8
+    assert estimator.validation_scores_[-1] == pytest.approx(estimator.score(x[300:], y[300:]))
+    p = estimator.predict_proba(x[300:])
+    assert estimator.validation_loss_curve_[-1] == pytest.approx(-np.log(p[np.arange(100), y[300:]]).mean())
+
+
+@pytest.mark.parametrize("metric", ["score", "loss"])
+def test_early_stopping_takes_the_best_weights(metric):
+    x, y = _digits(10)
+    rows = {"X_val": x[300:], "y_val": y[300:]}
+    estimator = ours.MLPClassifier(learning_rate_init=0.05, early_stopping=True, validation_metric=metric, max_iter=60,
+                                   random_state=0).fit(x[:300], y[:300], **rows)
+    if metric == "score":
+        assert estimator.score(x[300:], y[300:]) == max(estimator.validation_scores_)
+    else:
+        p = estimator.predict_proba(x[300:])
+        assert -np.log(p[np.arange(100), y[300:]]).mean() == pytest.approx(min(estimator.validation_loss_curve_))
+        assert estimator.best_validation_score_ == -min(estimator.validation_loss_curve_)
+
+
+def test_partial_fit_records_validation_rows():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(early_stopping=True, random_state=0)
+    for _ in range(3):
+        estimator.partial_fit(x[:300], y[:300], classes=range(10), X_val=x[300:], y_val=y[300:])
+    assert len(estimator.validation_scores_) == 3
+    assert estimator.validation_scores_[-1] == estimator.score(x[300:], y[300:])
+
+
+def test_warm_start_keeps_the_moments():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(warm_start=True, max_iter=3, random_state=0).fit(x, y)
+    steps, moment = estimator.model_.step, estimator.model_.memory.state["m"].copy()
+    estimator.fit(x, y)
+    assert estimator.model_.step == 2 * steps
+    assert not np.array_equal(estimator.model_.memory.state["m"], moment)
+    estimator.set_params(alpha=0.1).fit(x, y)  # another network, what was learnt goes over
+    assert estimator.model_.step == 3 * steps
+
+
+def test_warm_start_of_other_layers_is_refused():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((8,), warm_start=True, max_iter=1).fit(x, y)
+    with pytest.raises(ValueError, match=r"layers of \[64, 8, 10\] units; wanted the same, not \[64, 9, 10\]"):
+        estimator.set_params(hidden_layer_sizes=(9,)).fit(x, y)
+
+
+def test_members_are_averaged():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(n_estimators=3, max_iter=4, random_state=0).fit(x, y)
+    assert len(estimator.estimators_) == 3
+    mean = np.mean([member.predict_proba(x) for member in estimator.estimators_], axis=0)
+    assert np.array_equal(estimator.predict_proba(x), mean)
+    again = ours.MLPClassifier(n_estimators=3, max_iter=4, random_state=0).fit(x, y)
+    assert np.array_equal(again.predict_proba(x), mean)
+
+
+def test_normalised_targets_come_back():
+    y = 1e5 * Y_REG + 3e5
+    estimator = ours.MLPRegressor(normalize=True, normalize_y=True, learning_rate_init=0.01, random_state=0)
+    assert estimator.fit(X_REG, y).score(X_REG, y) > 0.95
+
+
+def test_preset_stands_back_where_a_parameter_is_given():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(preset="strong", n_estimators=2, max_iter=3, random_state=0).fit(x, y)
+    assert len(estimator.estimators_) == 2
+    assert estimator.n_iter_ == 3
+    assert isinstance(estimator.model_.layers[0], fn.Normalization)
+    assert estimator.get_params()["hidden_layer_sizes"] == (100,)
+
+
+def test_callbacks_and_time():
+    x, y = _digits(10)
+    seen = []
+    each = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    ours.MLPClassifier(max_iter=4, callbacks=[each]).fit(x, y)
+    assert seen == [0, 1, 2, 3]
+    assert ours.MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**6, max_time=0.05).fit(x, y).n_iter_ < 10**6
+
+
+@pytest.mark.parametrize(("parameters", "match"), [
+    ({"dropout": [0.1, 0.2]}, "dropout has 2 entries, hidden_layer_sizes has 1"),
+    ({"activation": ["relu"] * 3}, "activation has 3 entries"),
+    ({"n_estimators": 2, "warm_start": True}, "n_estimators is 2; wanted 1 with warm_start"),
+    ({"activation": "rleu"}, "The 'activation' parameter"),
+    ({"loss": "poisson"}, "values below 0"),
+])  # fmt: skip
+def test_wrong_parameters_are_told_of(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        ours.MLPRegressor(**parameters).fit(X_REG, Y_REG)
+
+
+def test_wrong_validation_rows_are_told_of():
+    x, y = _digits(10)
+    with pytest.raises(ValueError, match="y_val is None"):
+        ours.MLPClassifier().fit(x, y, X_val=x)
+    with pytest.raises(ValueError, match="63 features"):
+        ours.MLPClassifier().fit(x, y, X_val=x[:, :63], y_val=y)
+    with pytest.raises(ValueError, match="classes not in"):
+        ours.MLPClassifier().fit(x[y < 5], y[y < 5], X_val=x, y_val=y)
+    with pytest.raises(ValueError, match="'lbfgs' looks at no validation data"):
+        ours.MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y)
