@@ -1,0 +1,299 @@
+"""`fit_many`: the same bits as one training after the other, one copy of the data, errors before anything is trained.
+
+a) What is compared with `fit_many` is a plain ``fit`` of the same network: in bits, whatever the number of workers.
+b) Ctrl-C is sent to a process of its own: the signal comes to a main thread, as it does in a shell.
+"""
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+
+import fusednet as fn
+from fusednet import feed, folds, pool, threads
+from fusednet.many import fit_many, seed_of
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((120, 6)).astype(np.float32)
+Y = np.arange(120) % 3
+
+
+def build(units=8, rate=1e-2, seed=0):
+    layers = [fn.Normalization(), fn.Dense(units, activation="relu"), fn.Dropout(0.2), fn.Dense(3)]
+    model = fn.Sequential(layers, seed)
+    model.compile(fn.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+CONFIGS = [{"units": units, "rate": rate, "batch_size": 16} for units in (4, 8, 16) for rate in (1e-3, 1e-2)]
+
+
+def bits(fitted):
+    return [one.model.memory.params.tobytes() for one in fitted]
+
+
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, None])
+def test_networks_are_those_of_single_trainings(workers):
+    fitted = fit_many(CONFIGS, X, Y, build=build, seed=3, epochs=4, workers=workers)
+    assert [one.config for one in fitted] == CONFIGS and [one.index for one in fitted] == list(range(6))
+    for i, (one, config) in enumerate(zip(fitted, CONFIGS, strict=True)):
+        alone = build(config["units"], config["rate"], seed_of(3, i))
+        history = alone.fit(X, Y, batch_size=16, epochs=4)
+        assert one.model.memory.params.tobytes() == alone.memory.params.tobytes()
+        assert one.history.history == history.history
+    assert len(set(bits(fit_many(CONFIGS[:1] * 2, X, Y, build=build, seed=3)))) == 2  # other seeds, other bits
+
+
+def test_each_backend_trains_many(backend, table):
+    fitted = fit_many(CONFIGS[:3], X, Y, build=build, seed=0, epochs=2, workers=3)
+    assert bits(fitted) == bits(fit_many(CONFIGS[:3], X, Y, build=build, seed=0, epochs=2, workers=1))
+
+
+def test_folds_are_trained_without_their_validation_rows():
+    fitted = fit_many(CONFIGS[:2], X, Y, build=build, seed=5, folds=3, epochs=3)
+    assert [(one.index, one.fold) for one in fitted] == [(i, fold) for i in range(2) for fold in range(3)]
+    for one, (train, held) in zip(fitted[:3], folds.divide(120, 3, 5, Y), strict=True):
+        alone = build(CONFIGS[0]["units"], CONFIGS[0]["rate"], seed_of(5, 0, one.fold))
+        alone.fit(X[train], Y[train], batch_size=16, epochs=3, validation_data=(X[held], Y[held]))
+        now = alone.evaluate(X[held], Y[held], return_dict=True)
+        assert one.scores == pytest.approx({f"val_{key}": value for key, value in now.items()}, rel=1e-5)
+
+
+def test_validation_split_and_data_give_scores_of_the_weights_in_the_end():
+    restore = fn.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+    options = {"build": build, "seed": 0, "epochs": 40, "callbacks": [restore]}
+    for given in ({"validation_split": 0.25}, {"validation_data": (X[:30] + 1, Y[:30])}):
+        for one in fit_many(CONFIGS, X, Y, **given, **options):
+            assert one.scores["val_loss"] == pytest.approx(min(one.history.history["val_loss"]), rel=1e-6)
+    assert restore.best is None  # each network had a copy
+    made = []
+    fit_many(CONFIGS[:2], X, Y, build=build, callbacks=lambda: made.append(fn.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: None)) or made[-1:])
+    assert len(made) == 2
+
+
+def test_configs_may_be_functions_models_and_pairs():
+    own = build(seed=1)
+    fitted = fit_many([build, own, lambda: (build(), {"epochs": 3})], X, Y)
+    assert fitted[1].model is own and own.memory is not None
+    assert [len(one.history.epoch) for one in fitted] == [1, 1, 3]
+    assert fit_many(CONFIGS, X, Y, build=build, keep_models=False)[0].model is None
+
+
+def test_data_are_prepared_once(monkeypatch):
+    calls, seen, before = [], [], feed.prepare
+    monkeypatch.setattr(feed, "prepare", lambda x, *a, **k: calls.append(x) or before(x, *a, **k))
+
+    class Look(fn.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(self.model.training._rows._source.x)
+
+    strided = np.asfortranarray(X.astype(np.float64))  # not as kernels want it: a copy is made
+    fit_many(CONFIGS, strided, Y, build=build, folds=3, callbacks=lambda: [Look()])
+    assert len(seen) == 18 and all(x is seen[0] for x in seen) and not np.shares_memory(seen[0], strided)
+    assert len(calls) == 2  # for the rows, and once more with the labels
+
+
+def test_sample_and_class_weights_reach_all():
+    weight = np.where(Y == 0, 0.0, 1.0)
+    for one in fit_many(CONFIGS[-2:], X, Y, build=build, seed=0, epochs=3, sample_weight=weight):
+        alone = build(one.config["units"], one.config["rate"], seed_of(0, one.index))
+        alone.fit(X, Y, batch_size=16, epochs=3, sample_weight=weight)
+        assert one.model.memory.params.tobytes() == alone.memory.params.tobytes()
+    weights = [{"class_weight": w} for w in (None, "balanced", {0: 9.0, 1: 1.0, 2: 1.0})]
+    some = Y.copy()
+    some[:20] = 0
+    assert len(set(bits(fit_many(weights, X, some, build=build)))) == 3
+
+
+# ---- who trains what when --------------------------------------------------------------------------------------------
+
+
+def test_arrangement():
+    small, large = 1000, pool.LARGE_STEP * 8
+    assert pool.arrange([small] * 20, 8) == (8, 1) and pool.arrange([large] * 20, 8) == (8, 1)
+    assert pool.arrange([small] * 3, 8) == (3, 1) and pool.arrange([large] * 3, 8) == (1, 8)
+    assert pool.arrange([small], 8) == (1, 8) and pool.arrange([small] * 3, 1) == (1, 1)
+
+
+def test_threads_are_shared_out():
+    seen = []
+
+    def watched():
+        note = fn.LambdaCallback(on_train_begin=lambda logs: seen.append(threads.get_num_threads()))
+        return build(), {"callbacks": lambda: [note]}
+
+    with threads.limit(1):
+        fit_many([watched] * 3, X, Y)
+    assert seen == [1, 1, 1] and threading.active_count() == 1
+
+
+def test_progress_and_told(capsys):
+    told = []
+    fit_many(CONFIGS, X, Y, build=build, told=lambda one: told.append(one.index), progress=True)
+    assert sorted(told) == list(range(6)) and "6/6" in capsys.readouterr().err
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+class Broken(Exception):
+    pass
+
+
+def broken():
+    def fail(epoch, logs):
+        raise Broken("no more")
+
+    return build(), {"callbacks": [fn.LambdaCallback(on_epoch_end=fail)], "epochs": 2}
+
+
+def test_an_exception_names_its_config_and_ends_all_or_is_kept():
+    with pytest.raises(Broken) as caught:
+        fit_many([build, broken, *[build] * 4], X, Y, epochs=2)
+    assert any("network 1" in note and "broken" in note for note in caught.value.__notes__)
+    assert threading.active_count() == 1
+    fitted = fit_many([build, broken, build], X, Y, on_error="keep")
+    assert isinstance(fitted[1].error, Broken) and fitted[0].error is None and fitted[2].history.epoch == [0]
+
+
+def test_a_training_that_diverges_is_told_of_once():
+    configs = [{"rate": 1e30}, {"rate": 1e-3}, {"rate": 1e35}]
+    with pytest.warns(fn.TrainingWarning, match=r"of 3 trainings were stopped") as seen:
+        fitted = fit_many(configs, X, Y, build=plain, epochs=20)
+    assert len(seen) == 1 and fitted[0].history.stopped and not fitted[1].history.stopped
+
+
+def plain(rate):
+    model = fn.Sequential([fn.Dense(8, activation="relu"), fn.Dense(3)], seed=0)
+    model.compile(fn.SGD(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+X_NAN = X.copy()
+X_NAN[3, 2] = np.nan
+BAD = [
+    ([], {}, ValueError, "there are no configs"),
+    ([{"units": 3}], {"build": None}, TypeError, "wanted the argument build"),
+    ([3], {}, TypeError, "config 0 is int"),
+    ([{"units": 3}, {"unit": 3}], {}, TypeError, "unit"),
+    ([{"units": -3}], {}, ValueError, "units"),
+    ([lambda: fn.Sequential([fn.Dense(3)])], {}, ValueError, "not compiled"),
+    ([lambda: 3], {}, TypeError, "gave int; wanted a compiled Sequential"),
+    ([{"batch_size": 0}], {}, ValueError, "batch_size is 0"),
+    ([{}], {"epochs": "many"}, TypeError, "epochs"),
+    ([{}], {"epoch": 3}, TypeError, "did you mean 'epochs'"),
+    ([{}], {"on_error": "go on"}, ValueError, "on_error"),
+    ([{}], {"workers": 0}, ValueError, "workers is 0"),
+    ([{}], {"x": X_NAN}, ValueError, "x"),
+    ([{}], {"x": iter([X])}, TypeError, "iterable of batches"),
+    ([{}], {"y": None}, TypeError, "y is None"),
+    ([{}], {"y": Y[:-1]}, ValueError, "120 rows"),
+    ([{}], {"validation_data": (X[:, :4], Y)}, ValueError, "validation x"),
+    ([{}], {"validation_data": (X, Y), "validation_split": 0.1}, ValueError, "wanted one way to validate"),
+    ([{}], {"folds": 1}, ValueError, "wanted 2 or more"),
+    ([{}], {"folds": 41}, ValueError, "class 0 has 40 rows"),
+    ([{}], {"folds": [(np.arange(60), np.arange(50, 120))]}, ValueError, "row 50 is among"),
+    ([{}], {"folds": [(np.arange(60), np.arange(60, 121))]}, ValueError, "from 60 to 120"),
+    ([{}], {"folds": [(np.flatnonzero(Y), np.flatnonzero(Y == 0))]}, ValueError, "have none of class 0"),
+    ([{}], {"folds": [(np.arange(119), [119])]}, ValueError, "validation rows of fold 0 have none of class 0"),
+]
+
+
+@pytest.mark.parametrize(("configs", "options", "error", "message"), BAD)
+def test_what_is_wrong_is_said_before_anything_is_trained(configs, options, error, message, monkeypatch):
+    monkeypatch.setattr(pool, "run", lambda *a, **k: pytest.fail("something was trained"))
+    options = {"x": X, "y": Y, "build": build, **options}
+    with pytest.raises(error) as caught:
+        fit_many(configs, **options)
+    assert message in str(caught.value)
+
+
+def test_a_model_is_not_trained_twice():
+    model = build()
+    with pytest.raises(ValueError, match="given twice"):
+        fit_many([model, model], X, Y)
+    model.fit(X, Y)
+    with pytest.raises(ValueError, match="has weights already"):
+        fit_many([model], X, Y, folds=2)
+
+
+# ---- folds -----------------------------------------------------------------------------------------------------------
+
+
+def test_folds_have_each_row_once_and_each_class_its_share():
+    codes = np.repeat([0, 1, 2], [50, 31, 9])
+    divided = folds.divide(90, 4, 1, codes)
+    assert np.array_equal(np.sort(np.concatenate([held for _, held in divided])), np.arange(90))
+    for train, held in divided:
+        assert np.array_equal(np.sort(np.concatenate([train, held])), np.arange(90))
+        assert np.abs(np.bincount(codes[held]) - np.array([50, 31, 9]) / 4).max() < 1
+        assert abs(len(held) - 22.5) < 1
+    other = folds.divide(90, 4, 2, codes)
+    assert not np.array_equal(divided[0][1], other[0][1])
+    assert np.array_equal(divided[0][1], folds.divide(90, 4, 1, codes)[0][1])
+
+
+# ---- memory, Ctrl-C --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_models_that_are_not_kept_are_let_go(kept):
+    alive = []
+
+    class Look(fn.Callback):
+        def on_train_begin(self, logs=None):
+            alive.append(weakref.ref(self.model.memory))
+
+    fitted = fit_many(CONFIGS, X, Y, build=build, keep_models=kept, callbacks=lambda: [Look()])
+    gc.collect()
+    assert len(alive) == 6 and all((one() is not None) == kept for one in alive)
+    assert all((one.model is not None) == kept and one.history is not None for one in fitted)
+
+
+INTERRUPTED = """
+import os, signal, threading, time, numpy as np, fusednet as fn
+from fusednet.many import fit_many
+x, y = fn.load_digits()
+def build():
+    model = fn.Sequential([fn.Dense(64, activation="relu"), fn.Dense(10)], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+begun = threading.Event()
+def send():
+    begun.wait(20)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+sent = []
+threading.Thread(target=send).start()
+try:
+    fit_many([build] * 8, x, y, epochs=10**9, workers=3,
+             callbacks=lambda: [fn.LambdaCallback(on_train_begin=lambda logs: begun.set())])
+except KeyboardInterrupt:
+    assert threading.active_count() == 1, threading.enumerate()
+    print("interrupted", time.perf_counter() - sent[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_stops_all():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("interrupted"), done.stderr
+    assert float(done.stdout.split()[1]) < 30  # not a bound of time, but of going on to the end
+
+
+def test_warnings_and_times_are_there():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begin = time.perf_counter()
+        fitted = fit_many(CONFIGS, X, Y, build=build)
+        assert all(0 < one.seconds < time.perf_counter() - begin for one in fitted)

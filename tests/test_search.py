@@ -1,0 +1,360 @@
+"""The searches: what they sample, how they narrow, that they find, what they refuse; the same with any workers.
+
+a) Whether a search finds is tried on a score that is a known function of the hyperparameters: a network's would hide a
+   wrong sign in noise. Real networks are for everything else.
+b) Optuna and matplotlib may not be there: those tests are skipped then, the messages are tested without.
+"""
+
+import math
+import os
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fusednet as fn
+from fusednet import pool
+from fusednet.search import BayesianSearch, Choice, Float, Int, RandomSearch, Results, Trial, narrowed
+from fusednet.search import random as random_search
+
+RNG = np.random.default_rng(2)
+X = RNG.standard_normal((120, 6)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+SPACE = {"units": Int(2, 32, log=True), "rate": Float(1e-5, 1.0, log=True), "kind": ["relu", "tanh"],
+         "batch_size": [8, 16, 32]}
+
+
+def build(units=8, rate=1e-2, kind="relu"):
+    model = fn.Sequential([fn.Normalization(), fn.Dense(units, activation=kind), fn.Dense(3)], seed=0)
+    model.compile(fn.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def told(results):
+    """All that a search says, but times."""
+    return [(t.number, t.params, t.score if t.score == t.score else None, t.state, t.curve, t.training_curve)
+            for t in results.trials]
+
+
+def bayesian(*arguments, **options):
+    pytest.importorskip("optuna")
+    return BayesianSearch(*arguments, **options)
+
+
+# ---- spaces ----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_are_even_on_their_scale():
+    rng = np.random.default_rng(0)
+    linear = np.array([Float(2, 6).sample(rng) for _ in range(4000)])
+    scaled = np.log10([Float(1e-4, 1, log=True).sample(rng) for _ in range(4000)])
+    for share, values, low, high in ((linear, linear, 2, 6), (scaled, scaled, -4, 0)):
+        assert share.min() >= low and share.max() <= high
+        counts = np.histogram(values, 8, (low, high))[0]
+        assert abs(counts - 500).max() < 110  # 5 standard deviations
+    whole = np.bincount([Int(3, 6).sample(rng) for _ in range(4000)])
+    assert whole[:3].sum() == 0 and len(whole) == 7 and abs(whole[3:] - 1000).max() < 140
+    logs = [Int(1, 255, log=True).sample(rng) for _ in range(4000)]
+    assert min(logs) == 1 and max(logs) == 255
+    below = np.mean(np.array(logs) < 16)  # half of the way on the scale
+    assert abs(below - math.log(15.5 / 0.5) / math.log(255.5 / 0.5)) < 0.04
+    taken = [Choice(["a", None, 3]).sample(rng) for _ in range(3000)]
+    assert {taken.count(value) > 850 for value in ("a", None, 3)} == {True}
+
+
+@pytest.mark.parametrize(("make", "error", "message"), [
+    (lambda: Float(1, 0.1), ValueError, "low is 1, high is 0.1; wanted low below high (the range is upside down)"),
+    (lambda: Int(9, 3), ValueError, "upside down"),
+    (lambda: Float(1, 1), ValueError, "both 1"),
+    (lambda: Float(0, 1, log=True), ValueError, "above 0"),
+    (lambda: Int(0, 9, log=True), ValueError, "1 or more"),
+    (lambda: Float("a", 1), TypeError, "low is 'a'"),
+    (lambda: Int(1.5, 3), TypeError, "low is 1.5"),
+    (lambda: Float(math.nan, 1), ValueError, "low is nan"),
+    (lambda: Choice([]), ValueError, "no values"),
+    (lambda: Choice(["a", "a"]), ValueError, "twice"),
+    (lambda: Choice("abc"), TypeError, "wanted a list"),
+    (lambda: RandomSearch({}, 3), ValueError, "the space is empty"),
+    (lambda: RandomSearch([], 3), TypeError, "space is list"),
+    (lambda: RandomSearch({"a": (1, 2)}, 3), TypeError, "a range or two values"),
+    (lambda: RandomSearch({"a": []}, 3), ValueError, "search: a: Choice: there are no values"),
+    (lambda: RandomSearch({"a": 3}, 3), TypeError, "search: a"),
+    (lambda: RandomSearch(SPACE, 0), ValueError, "n_trials is 0"),
+    (lambda: RandomSearch(SPACE, 3, rounds=4), ValueError, "a trial in each round"),
+    (lambda: BayesianSearch({}, 3), ValueError, "the space is empty"),
+    (lambda: BayesianSearch(SPACE, 3, storage="sqlite:///x.db"), ValueError, "no name"),
+    (lambda: BayesianSearch(SPACE, 3, pruner="medium"), ValueError, "did you mean 'median'"),
+])  # fmt: skip
+def test_wrong_spaces_and_searches_are_refused(make, error, message):
+    with pytest.raises(error) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+BAD = [
+    ({}, ValueError, "there are no validation rows"),
+    ({"validation_data": (X[:, :3], Y)}, ValueError, "validation x"),
+    ({"validation_split": 0.2, "folds": 3}, ValueError, "wanted one way to validate"),
+    ({"folds": [(np.flatnonzero(Y), np.flatnonzero(Y == 0))]}, ValueError, "none of class 0"),
+    ({"folds": 100}, ValueError, "too few for each of 100 folds"),
+    ({"validation_split": 0.2, "test_data": (X, Y)}, ValueError, "no test rows in a search"),
+    ({"validation_split": 0.2, "X_test": X, "y_test": Y}, ValueError, "no test rows in a search"),
+    ({"validation_split": 0.2, "epoch": 3}, TypeError, "did you mean 'epochs'"),
+    ({"validation_split": 0.2, "monitor": "val_acc"}, ValueError, "did you mean 'val_accuracy'"),
+    ({"validation_split": 0.2, "build": 3}, TypeError, "build is int"),
+    ({"validation_split": 0.2, "build": lambda units: build(units)}, TypeError, "unexpected keyword"),
+    ({"validation_split": 0.2, "on_error": "no"}, ValueError, "on_error"),
+]
+
+
+@pytest.mark.parametrize("kind", [RandomSearch, bayesian])
+@pytest.mark.parametrize(("options", "error", "message"), BAD)
+def test_what_is_wrong_is_said_before_anything_is_trained(kind, options, error, message, monkeypatch):
+    monkeypatch.setattr(pool, "run", lambda *a, **k: pytest.fail("something was trained"))
+    options = {"build": build, **options}
+    search = kind(SPACE, 3, monitor=options.pop("monitor", None))
+    with pytest.raises(error) as caught:
+        search.run(options.pop("build"), X, Y, **options)
+    assert message in str(caught.value)
+
+
+# ---- random search ---------------------------------------------------------------------------------------------------
+
+
+def trials(*params):
+    return [Trial(i, one, 1.0 - i / 10) for i, one in enumerate(params)]
+
+
+def test_ranges_are_narrowed_round_the_best():
+    space = {"rate": Float(1e-6, 1.0, log=True), "drop": Float(0, 1), "units": Int(1, 1000),
+             "kind": Choice(["a", "b", "c"])}
+    best = trials({"rate": 1e-3, "drop": 0.5, "units": 100, "kind": "a"},
+                  {"rate": 1e-1, "drop": 0.5, "units": 300, "kind": "c"})
+    made = narrowed(space, best, 9)
+    assert math.log10(made["rate"].low) == pytest.approx(-3.6) and math.log10(made["rate"].high) == pytest.approx(-0.4)
+    assert (made["drop"].low, made["drop"].high) == (pytest.approx(0.4), pytest.approx(0.6))
+    assert (made["units"].low, made["units"].high) == (1, 400) and made["kind"].values == ("a", "c")
+    again = narrowed(made, trials({"rate": 10**-0.6, "drop": 0.45, "units": 51, "kind": "a"}), 9)
+    for name in ("rate", "drop", "units"):  # never wider
+        assert made[name].low <= again[name].low < again[name].high <= made[name].high
+    assert narrowed(space, best, 99)["drop"].low == pytest.approx(0.49)  # more trials, less doubt
+    assert narrowed(space, [], 9) is space
+
+
+def test_a_search_finds_the_valley_and_narrowing_finds_it_better(monkeypatch):
+    def fake_train(self, chosen, results, *, round=0, **_):
+        for number, params in chosen:
+            results.add(Trial(number, params, abs(math.log10(params["rate"]) + 2.3) + 3 * (params["kind"] == "tanh"),
+                              round=round), [number])
+
+    monkeypatch.setattr(random_search.objective.Objective, "train", fake_train)
+    space = {"rate": Float(1e-8, 1e2, log=True), "kind": ["relu", "tanh"]}
+    wide, narrow = [], []
+    for seed in range(20):
+        for rounds, best in ((1, wide), (4, narrow)):
+            search = RandomSearch(space, 40, rounds=rounds, monitor="val_loss", seed=seed)
+            results = search.run(build, X, Y, validation_split=0.2)
+            assert [t.round for t in results.trials] == sorted(t.round for t in results.trials)
+            assert results.best_params["kind"] == "relu" and results.best_models == [results.best.number]
+            assert len(results.spaces) == rounds
+            best.append(results.best_score)
+    assert np.mean(narrow) < np.mean(wide) / 2 and np.median(narrow) < np.median(wide) / 4
+
+
+def test_random_search_is_the_same_for_any_number_of_workers():
+    first = None
+    for workers in (1, 3, None):
+        results = RandomSearch(SPACE, 9, rounds=2, seed=1).run(build, X, Y, folds=3, epochs=3, workers=workers)
+        first = first or told(results)
+        assert told(results) == first
+    assert results.monitor == "val_accuracy" and results.upwards
+    best = results.best
+    assert best.score == max(t.score for t in results.trials) == pytest.approx(np.mean(best.fold_scores))
+    assert len(results.best_models) == 3 and results.best_model.memory is not None
+    assert len(best.curve) == 3 and best.curve[-1] == pytest.approx(best.score)
+    assert told(RandomSearch(SPACE, 9, seed=2).run(build, X, Y, folds=3, epochs=1)) != first
+
+
+def test_the_best_model_is_that_of_the_best_trial():
+    results = RandomSearch(SPACE, 6, monitor="val_loss").run(build, X[:90], Y[:90], epochs=4,
+                                                             validation_data=(X[90:], Y[90:]))
+    assert not results.upwards and results.best_score == min(t.score for t in results.trials)
+    assert results.best_model.evaluate(X[90:], Y[90:])[0] == pytest.approx(results.best_score, rel=1e-5)
+
+
+def test_trials_that_fail_or_diverge_are_kept_without_a_score():
+    def some(rate):
+        def fail(epoch, logs):
+            raise RuntimeError("no")
+
+        model = fn.Sequential([fn.Dense(8, activation="relu"), fn.Dense(3)], seed=0)
+        model.compile(fn.SGD(rate), "sparse_categorical_crossentropy", ["accuracy"])
+        return model, {"callbacks": [fn.LambdaCallback(on_epoch_end=fail)] if rate == 0.1 else []}
+
+    search = RandomSearch({"rate": [0.1, 1e-3, 1e30]}, 12)
+    with pytest.warns(fn.TrainingWarning, match="were stopped"):
+        results = search.run(some, X, Y, validation_split=0.2, epochs=9, on_error="keep")
+    states = {t.params["rate"]: (t.state, math.isnan(t.score)) for t in results.trials}
+    assert states == {0.1: ("failed", True), 1e-3: ("complete", False), 1e30: ("diverged", True)}
+    assert results.best_params == {"rate": 1e-3} and len(results.rows()) == 12
+    assert "RuntimeError: no" in {t.error for t in results.trials}
+    with pytest.raises(RuntimeError, match="no") as caught:
+        search.run(some, X, Y, validation_split=0.2, epochs=2)
+    assert any("'rate': 0.1" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_an_interrupted_search_keeps_its_trials():
+    search = RandomSearch(SPACE, 500)
+    seen = []
+
+    def count(trial):
+        seen.append(trial)
+        if len(seen) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search.run(build, X, Y, validation_split=0.2, epochs=20, told=count)
+    assert 5 <= len(search.results.trials) < 500 and search.results.best and threading.active_count() == 1
+
+
+# ---- estimators ------------------------------------------------------------------------------------------------------
+
+
+def test_estimators_are_searched():
+    pytest.importorskip("sklearn")
+    from fusednet.sklearn import MLPClassifier
+
+    space = {"learning_rate_init": Float(1e-4, 1e-1, log=True), "hidden_layer_sizes": [(4,), (8, 8)]}
+    first = None
+    for workers in (1, 3):
+        with pytest.warns(Warning, match="hasn't converged"):
+            results = RandomSearch(space, 5).run(MLPClassifier(max_iter=8), X, Y, folds=3, workers=workers)
+        first = first or told(results)
+        assert told(results) == first
+    assert results.monitor == "val_score" and results.best_model.hidden_layer_sizes in ((4,), (8, 8))
+    assert len(results.best.curve) == 8
+    with pytest.raises(TypeError, match="max_iter"):
+        RandomSearch(space, 2).run(MLPClassifier(), X, Y, folds=3, epochs=3)
+    with pytest.raises(ValueError, match="Invalid parameter 'alphabet'"):
+        RandomSearch({"alphabet": [1, 2]}, 2).run(MLPClassifier(), X, Y, folds=3)
+    with pytest.raises(ValueError, match="validation x has"):
+        RandomSearch(space, 2).run(MLPClassifier(), X, Y, validation_data=(X[:, :2], Y))
+
+
+# ---- Bayesian search -------------------------------------------------------------------------------------------------
+
+
+def test_bayesian_search_is_the_same_for_any_number_of_workers():
+    first = None
+    for workers in (1, 3):
+        search = bayesian(SPACE, 24, batch=6, seed=1)
+        results = search.run(build, X, Y, folds=2, epochs=6, workers=workers)
+        first = first or told(results)
+        assert told(results) == first
+    states = [t.state for t in results.trials]
+    assert len(states) == 24 and "pruned" in states and states.count("complete") >= 6
+    assert all(len(t.curve) < 6 for t in results.trials if t.state == "pruned")
+    assert results.best_model is not None
+    kept = bayesian(SPACE, 8, pruner=None).run(build, X, Y, validation_split=0.2, epochs=2)
+    assert {t.state for t in kept.trials} == {"complete"}
+
+
+def test_a_study_goes_on_from_its_storage(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    space = {**SPACE, "layers": [(8,), (4, 4)]}  # a choice that Optuna cannot store as it is
+
+    def deep(layers, **rest):
+        return build(**rest)
+
+    first = bayesian(space, 6, batch=3, storage=storage, name="digits").run(deep, X, Y, validation_split=0.2, epochs=2)
+    again = bayesian(space, 9, batch=3, storage=storage, name="digits").run(deep, X, Y, validation_split=0.2, epochs=2)
+    assert len(again.trials) == 9 and told(again)[:6] == told(first)
+    assert {t.params["layers"] for t in again.trials} <= {(8,), (4, 4)}
+    assert len({t.params["rate"] for t in again.trials}) == 9  # nothing is chosen a second time
+    none = bayesian(space, 9, storage=storage, name="digits").run(deep, X, Y, validation_split=0.2)
+    assert len(none.trials) == 9 and none.best_model is None and none.best.score == again.best_score
+    with pytest.raises(ValueError, match="looks for the largest"):
+        bayesian(space, 9, storage=storage, name="digits", monitor="val_loss").run(deep, X, Y, validation_split=0.2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_an_interrupted_study_has_no_trial_left_running():
+    search = bayesian(SPACE, 40, batch=4)
+
+    def interrupt(trial):
+        if trial.number >= 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        search.run(build, X, Y, validation_split=0.2, epochs=3, told=interrupt)
+    assert all(trial.state.is_finished() for trial in search.study.get_trials())
+    assert len(search.results.trials) >= 4
+
+
+def test_optuna_prints_nothing(capfd):
+    bayesian(SPACE, 2).run(build, X, Y, validation_split=0.2)
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+def results_of(scores, mode="max"):
+    results = Results("val_accuracy", mode, {"rate": Float(1e-4, 1, log=True), "kind": Choice(["a", None])})
+    for i, score in enumerate(scores):
+        params = {"rate": 10 ** (-4 + i / 10), "kind": ("a", None)[i % 2]}
+        curve = list(np.linspace(0.1, score, 5)) if score == score else []
+        results.add(Trial(i, params, score, curve=curve, training_curve=curve, round=i % 2), [i])
+    return results
+
+
+def test_results_are_a_table():
+    results = results_of([0.5, 0.9, math.nan, 0.9, 0.7])
+    assert [t.number for t in results.ranked()] == [1, 3, 4, 0] and results.best_model == 1
+    rows = results.rows()
+    assert [row["number"] for row in rows] == [1, 3, 4, 0, 2] and rows[0]["kind"] is None
+    assert str(results).splitlines()[0] == "5 trials, by val_accuracy" and len(str(results).splitlines()) == 7
+    assert results_of([0.5, 0.9, 0.7], "min").best.number == 0
+    pandas = pytest.importorskip("pandas")
+    frame = results.to_pandas()
+    assert isinstance(frame, pandas.DataFrame) and list(frame["score"][:4]) == [0.9, 0.9, 0.7, 0.5]
+    with pytest.raises(ValueError, match="no trial has a score"):
+        _ = results_of([math.nan]).best
+
+
+def test_a_picture_shows_curves_and_scores(tmp_path):
+    pytest.importorskip("matplotlib")
+    results = results_of([*np.linspace(0.2, 0.9, 30), math.nan])
+    results.spaces.append(results.space)
+    figure = results.plot(tmp_path / "search.png")
+    assert (tmp_path / "search.png").stat().st_size > 10_000
+    curves, scores = figure.subfigs
+    shown = [axes for axes in curves.axes if axes.get_visible()]
+    assert len(shown) == 20 and "trial 29" in shown[0].get_title()
+    lines = {line.get_label(): line.get_ydata() for line in shown[0].lines}
+    assert np.allclose(lines["validation"], results.best.curve)
+    points = {axes.get_xlabel(): axes for axes in scores.axes}
+    assert points["rate"].get_xscale() == "log" and points["kind"].get_xscale() == "linear"
+    drawn = len(points["rate"].collections[0].get_offsets())
+    marked = {line.get_label(): len(line.get_xdata()) for line in points["rate"].lines}
+    assert drawn + marked["worse"] == 30 and marked["no score"] == 1
+    with pytest.raises(FileNotFoundError, match="folder"):
+        results.plot(tmp_path / "no" / "search.png")
+    with pytest.raises(ValueError, match="nothing to plot"):
+        results_of([math.nan]).plot(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("package", "call"), [
+    ("optuna", lambda: BayesianSearch(SPACE, 2).run(build, X, Y, validation_split=0.2)),
+    ("matplotlib", lambda: results_of([0.5]).plot()),
+    ("pandas", lambda: results_of([0.5]).to_pandas()),
+    ("tqdm", lambda: fn.fit_many([build], X, Y, progress=True)),
+])
+def test_what_is_not_installed_is_said(package, call, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, f"{package}.figure", None)
+    with pytest.raises(ImportError, match="pip install"):
+        call()
