@@ -1,0 +1,88 @@
+"""The chart of training speeds: an SVG, made as text.
+
+Reads measure.py, page.py and pool.py; read by run.py.
+
+a) A row for each job, a dot for each library: its speed over that of the best library but ours, on a logarithmic axis.
+   Bars of jobs whose rows per second differ by a factor of 10,000 would tell nothing.
+b) One light background, so that it reads the same on any page.
+"""
+
+import math
+from html import escape
+
+import pool
+from measure import Results
+from page import best_other, better, geometric_mean, ratio
+from workloads import JOBS
+
+WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 860, 34, 96, 76, 82, 52
+LEAST, MOST = 1 / 64, 16
+"""Ends of the axis, times the best other's speed; what is slower stands at the left end."""
+
+STYLE = "font-family='Helvetica, Arial, sans-serif' font-size='13' fill='#222222'"
+
+
+def place(value: float, most: float = MOST) -> float:
+    """Across, of a ratio."""
+    part = math.log(min(max(value, LEAST), most) / LEAST) / math.log(most / LEAST)
+    return LEFT + part * (WIDTH - LEFT - RIGHT)
+
+
+def _text(x: float, y: float, words: str, anchor: str = "start", more: str = "") -> str:
+    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' {more}>{escape(words)}</text>"
+
+
+def _axis(height: float) -> list[str]:
+    parts, value = [], LEAST
+    while value <= MOST:
+        x = place(value)
+        stroke = "#222222' stroke-dasharray='4 3" if value == 1 else "#e2e2e2"
+        parts.append(f"<line x1='{x:.1f}' y1='{TOP}' x2='{x:.1f}' y2='{height - BOTTOM}' stroke='{stroke}'/>")
+        words = f"{value:g}x" if value >= 1 else f"1/{1 / value:g}"
+        parts.append(_text(x, height - BOTTOM + 18, words, "middle", "font-size='12' fill='#666666'"))
+        value *= 2
+    words = "training speed; 1x is the best other library on that job (logarithmic)"
+    return [*parts, _text((LEFT + WIDTH - RIGHT) / 2, height - 12, words, "middle", "font-size='12' fill='#666666'")]
+
+
+def _legend(names: list[str]) -> list[str]:
+    parts, x, y = [], LEFT, 42
+    for name in names:
+        title = pool.LIBRARIES[name].title
+        width = 28 + 7.2 * len(title)
+        if x + width > WIDTH - 10:
+            x, y = LEFT, y + 20
+        parts.append(f"<circle cx='{x:.1f}' cy='{y}' r='5' fill='{pool.LIBRARIES[name].color}'/>")
+        parts.append(_text(x + 10, y + 4.5, title, more="font-size='12'"))
+        x += width
+    return parts
+
+
+def svg(results: Results) -> str:
+    """The picture, of all jobs that were measured."""
+    jobs = [job for job in JOBS if job in results.training and ratio(results.training[job])]
+    there = {name for job in jobs for name in results.training[job]}
+    names = [name for name in pool.LIBRARIES if name in there]
+    height = TOP + ROW * len(jobs) + BOTTOM
+    mean = f", {geometric_mean([ratio(results.training[job]) for job in jobs]):.1f}x in the mean" if jobs else ""
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' {STYLE}>",
+        f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>",
+        _text(LEFT, 22, f"Training speed beside the best other library{mean}", "start",
+              "font-size='15' font-weight='bold'"),
+        *_legend(names), *_axis(height),
+    ]  # fmt: skip
+    for i, job in enumerate(jobs):
+        libraries, y = results.training[job], TOP + ROW * (i + 0.5)
+        one = best_other(libraries)[2].best
+        parts.append(_text(LEFT - 12, y + 4.5, job, "end"))
+        ours = one / better(libraries[pool.OURS])[1].best
+        parts.append(f"<line x1='{place(1):.1f}' y1='{y}' x2='{place(ours):.1f}' y2='{y}' stroke='#c0392b' "
+                     "stroke-width='4' stroke-opacity='0.35'/>")
+        for name in reversed(names):  # ours is drawn last
+            if found := better(libraries.get(name, {})):
+                size = 7 if name == pool.OURS else 5
+                parts.append(f"<circle cx='{place(one / found[1].best):.1f}' cy='{y}' r='{size}' "
+                             f"fill='{pool.LIBRARIES[name].color}' stroke='#ffffff'/>")
+        parts.append(_text(WIDTH - RIGHT + 14, y + 4.5, f"{ours:.2f}x", more="font-weight='bold'"))
+    return "\n".join([*parts, "</svg>", ""])
