@@ -95,9 +95,12 @@ PRODUCTS = (
     *((1030, 70, 40), (30, 4200, 20), (19, 41, 1100), (1, 1, 2000), (1, 997, 131), (997, 1, 131), (211, 223, 227)),
 )
 """(rows, columns, depth) of a matrix product: of its output, and what is summed over."""
+
 ROUNDED = (
-    *((64, 64, 64), (42, 64, 64), (43, 65, 66), (45, 79, 67), (97, 203, 301), (57, 129, 95), (90, 97, 2051), (14, 64, 64)),
-)  # rows, columns, depth: what products of bfloat16 are made for, its edges, and less than that
+    (64, 64, 64), (42, 64, 64), (43, 65, 66), (45, 79, 67), (97, 203, 301), (57, 129, 95), (90, 97, 2051), (14, 64, 64),
+)  # fmt: skip
+"""The same, of what products of bfloat16 are made for: their edges, and less than that."""
+
 PRODUCT_BIG = (211, 199, 307)
 
 LAYERS = {

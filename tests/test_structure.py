@@ -78,7 +78,8 @@ ARROWS = {
     "fusednet.streams": ("fusednet.backends.interp", "fusednet.feed", "fusednet.plan", "fusednet.runner"),
     "fusednet.summary": ("fusednet.spec",),
     "fusednet.model": (
-        *("fusednet.backends.interp", "fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
+        *("fusednet.backends.interp", "fusednet.backends.table", "fusednet.precision"),
+        *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
         *("fusednet.streams", "fusednet.summary", "fusednet.trainer"),
@@ -97,6 +98,10 @@ ARROWS = {
         *("fusednet.callbacks", "fusednet.callbacks._monitor", "fusednet.errors", "fusednet.estimators"),
         *("fusednet.many", "fusednet.pool", "fusednet.search"),
     ),
+    "fusednet.sklearn": (
+        *("fusednet.callbacks", "fusednet.losses", "fusednet.model", "fusednet.objective", "fusednet.optimizers"),
+        *("fusednet.predictor", "fusednet.schedules", "fusednet.spec", "fusednet.threads", "fusednet.sklearn"),
+    ),
     "fusednet.arrays": ("fusednet.backends", "fusednet.backends.table"),
     "fusednet.labels": ("fusednet.arrays", "fusednet.backends"),
     "fusednet.datasets": ("fusednet.arrays", "fusednet.labels", "fusednet.errors"),
@@ -104,6 +109,10 @@ ARROWS = {
     "fusednet.schedules": ("fusednet.errors",),
     "fusednet.history": ("fusednet.errors",),
     "fusednet.callbacks": ("fusednet.history", "fusednet.errors", "fusednet.callbacks"),
+    "fusednet.book": (
+        *("fusednet.arena", "fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table"),
+        *("fusednet.book", "fusednet.params", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
+    ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),
     "fusednet.tabular": (),
@@ -259,7 +268,8 @@ def test_kernels_include_no_system_header_that_they_may_not_need():
 
 DOCUMENTS = (
     *("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "docs/cli.md"),
-    *("docs/architecture.md", "docs/kernels.md", "docs/files.md", "bench/README.md"),
+    *("docs/architecture.md", "docs/kernels.md", "docs/files.md", "docs/search.md", "docs/sklearn.md"),
+    "bench/README.md",
 )
 ELSEWHERE = {
     "Sequential", "compile", "fit",  # what comes next
