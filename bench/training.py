@@ -18,6 +18,7 @@ import numpy as np
 from workloads import JOBS, Job
 
 import fusednet as fn
+from fusednet import backends
 from fusednet.backends import native
 
 CLIFF = 0.95
@@ -25,6 +26,7 @@ CLIFF = 0.95
 
 def peak(threads: int) -> float:
     """Multiply-add operations per second in float32."""
+    backends.select("native")  # and with it the number of threads
     fn.set_num_threads(threads)
     best = 0.0
     for _ in range(8):

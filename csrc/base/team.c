@@ -1,6 +1,9 @@
 /* The thread team. `turn` is one word: job number (32 bits), parts of the job (16), next unclaimed part (16). A claim is a
  * compare-and-swap of the whole word, so a helper that wakes late cannot take a part of a job it has not read: while a
  * part is unclaimed the job is not over, and its kernel and arguments stand. */
+#if defined(__linux__)
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
+#endif
 #include "team.h"
 
 #include <pthread.h>
@@ -9,6 +12,7 @@
 #include <stdlib.h>
 
 #define SPINS_BEFORE_PARKING 4000
+#define SPINS_WHILE_HELD 100000 /* a millisecond or two: longer than the steps between two ops that are shared */
 #define SPINS_BEFORE_YIELDING 2000
 
 struct fn_team {
@@ -16,7 +20,8 @@ struct fn_team {
     _Atomic int done;
     _Atomic(fn_kernel) kernel;
     _Atomic(const void *) args;
-    _Atomic int parked, stop;
+    _Atomic int parked, stop, held;
+    _Atomic int caller_cpu, numbered; /* where the last job came from; helpers that have begun */
     pthread_mutex_t one_job, parking;
     pthread_cond_t wake;
     int helpers;
@@ -67,6 +72,34 @@ static void work(fn_team *team, uint32_t job, void *scratch)
     }
 }
 
+#define SPINS_BETWEEN_LOOKS 256
+
+/* Puts helper `number` on another processor than the caller's, if it shares that one: the system may leave both there for
+ * a tenth of a second, in which two threads are slower than one. Afterwards it may again run wherever it might before. */
+#if defined(__linux__)
+static int here(void) { return sched_getcpu(); }
+
+static void leave_callers_cpu(fn_team *team, int number)
+{
+    cpu_set_t allowed, one;
+    const int cpu = here(), caller = atomic_load_explicit(&team->caller_cpu, memory_order_relaxed);
+    if (cpu < 0 || cpu != caller || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    const int others = CPU_COUNT(&allowed) - 1;
+    if (others < 1) return;
+    int skip = number % others;
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (i == caller || !CPU_ISSET(i, &allowed) || skip-- > 0) continue;
+        CPU_ZERO(&one);
+        CPU_SET(i, &one);
+        if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+        return;
+    }
+}
+#else
+static int here(void) { return -1; }
+static void leave_callers_cpu(fn_team *team, int number) { (void)team, (void)number; }
+#endif
+
 static uint32_t current_job(fn_team *team)
 {
     return (uint32_t)(atomic_load_explicit(&team->turn, memory_order_acquire) >> 32);
@@ -77,12 +110,16 @@ static void *helper(void *argument)
     fn_team *team = argument;
     void *scratch = fn_scratch();
     uint32_t seen = 0;
+    const int number = atomic_fetch_add(&team->numbered, 1);
     if (!scratch) return NULL;
     for (;;) {
         int spins = 0;
+        leave_callers_cpu(team, number);
         while (current_job(team) == seen && !atomic_load_explicit(&team->stop, memory_order_relaxed)) {
-            if (++spins < SPINS_BEFORE_PARKING) {
+            const int held = atomic_load_explicit(&team->held, memory_order_relaxed) > 0;
+            if (++spins < (held ? SPINS_WHILE_HELD : SPINS_BEFORE_PARKING)) {
                 pause_briefly();
+                if (spins % SPINS_BETWEEN_LOOKS == 0) leave_callers_cpu(team, number);
                 continue;
             }
             pthread_mutex_lock(&team->parking);
@@ -90,6 +127,7 @@ static void *helper(void *argument)
             while (current_job(team) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->parking);
             atomic_fetch_sub(&team->parked, 1);
             pthread_mutex_unlock(&team->parking);
+            leave_callers_cpu(team, number);
         }
         if (atomic_load(&team->stop)) return NULL;
         seen = current_job(team);
@@ -105,10 +143,13 @@ static void wake_parked(fn_team *team)
     pthread_mutex_unlock(&team->parking);
 }
 
+void fn_team_hold(fn_team *team, int more) { atomic_fetch_add(&team->held, more); }
+
 fn_team *fn_team_new(int threads)
 {
     fn_team *team = calloc(1, sizeof *team + sizeof team->thread[0] * (size_t)(threads - 1));
     if (!team) return NULL;
+    atomic_store(&team->caller_cpu, here());
     pthread_mutex_init(&team->one_job, NULL);
     pthread_mutex_init(&team->parking, NULL);
     pthread_cond_init(&team->wake, NULL);
@@ -143,6 +184,7 @@ void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts)
     atomic_store_explicit(&team->kernel, kernel, memory_order_relaxed);
     atomic_store_explicit(&team->args, args, memory_order_relaxed);
     atomic_store_explicit(&team->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&team->caller_cpu, here(), memory_order_relaxed);
     const uint32_t job = current_job(team) + 1;
     atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16);
     wake_parked(team);

@@ -19,6 +19,11 @@ fn_team *fn_team_new(int threads);
 /* Stops the helpers and frees the team. No call may be running. */
 void fn_team_free(fn_team *team);
 
+/* With more = 1: helpers wait awake for longer, because jobs will follow one another; with -1: no more. Calls come in
+ * pairs; several runs may hold the team at once. Waking a thread that sleeps takes tens of microseconds in a virtual
+ * machine, more than most ops (2026-11: with 2 threads the job `book` took 1.16 of the time of one without this). */
+void fn_team_hold(fn_team *team, int more);
+
 /* Runs kernel(args, part) for every part of `parts` (1 to FN_MAX_PARTS); returns when all are done. */
 void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts);
 

@@ -63,7 +63,25 @@ static int finish_step(fn_run *run, int64_t rows, double *since)
     return run->record_count == run->record_capacity;
 }
 
+static int shares_work(const fn_program *program)
+{
+    for (int64_t i = 0; i < program->count; i++)
+        if (program->ops[i].parts > 1) return 1;
+    return 0;
+}
+
+static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done);
+
 int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
+{
+    const int shares = team && shares_work(&run->program[0]);
+    if (shares) fn_team_hold(team, 1);
+    const int status = advance(run, steps, seconds, team, done);
+    if (shares) fn_team_hold(team, -1);
+    return status;
+}
+
+static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
 {
     fn_cursor *at = run->cursor;
     void *scratch = fn_scratch();
