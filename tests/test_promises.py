@@ -386,3 +386,47 @@ def test_two_models_take_turns():
         two.fit(x, y, epochs=epoch, resume=True)
     alone.fit(x, y, epochs=3)
     assert one.memory.params.tobytes() == alone.memory.params.tobytes()
+
+
+# ---- the number of threads changed while a training runs ------------------------------------------------------------
+
+
+def _layered(callbacks=()):
+    x = np.random.default_rng(0).standard_normal((1024, 256)).astype(np.float32)
+    model = fn.Sequential([fn.Dense(256, "relu"), fn.Dense(4)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :4], batch_size=512, epochs=30, callbacks=list(callbacks))
+    return model.get_weights()
+
+
+def test_threads_changed_within_a_training_change_no_bit():
+    before = fn.get_num_threads()
+    try:
+        fn.set_num_threads(2)
+        expected = _layered()
+        change = fn.LambdaCallback(on_epoch_end=lambda epoch, logs: fn.set_num_threads(1 + epoch % 3))
+        found = _layered([change])
+    finally:
+        fn.set_num_threads(before)
+    assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+
+
+def test_threads_changed_by_another_thread_of_python_change_no_bit():
+    before, over = fn.get_num_threads(), threading.Event()
+    expected = _layered()
+
+    def change():
+        number = 0
+        while not over.is_set():
+            number += 1
+            fn.set_num_threads(1 + number % 3)
+
+    other = threading.Thread(target=change)
+    other.start()
+    try:
+        found = _layered()
+    finally:
+        over.set()
+        other.join()
+        fn.set_num_threads(before)
+    assert all((a == b).all() for a, b in zip(expected, found, strict=True))

@@ -108,7 +108,7 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
             } else {
                 apply(program, op, scalars, at->position);
                 const fn_kernel kernel = run->table->kernel[run->is_double][op->kernel];
-                if (op->parts > 1)
+                if (op->parts > 1 && team)
                     fn_team_run(team, kernel, program->slots + op->slot, (int)op->parts);
                 else
                     kernel(program->slots + op->slot, &alone);

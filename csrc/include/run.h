@@ -88,7 +88,8 @@ enum fn_run_status {
 };
 
 /* Does `steps` steps, or as many as `seconds` allow, at least one op. *done: steps finished; scalars[0] is the first one's.
- * A call after FN_RUN_TIME or FN_RUN_LEFT takes the step up where it was. team may be NULL if no op has more parts than 1. */
+ * A call after FN_RUN_TIME or FN_RUN_LEFT takes the step up where it was. team NULL: all on the caller's thread, to the same
+ * bits, because the number of threads may have been changed since the program was bound. */
 int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done);
 
 /* order[0..n) = chosen (NULL: 0..n-1) in the order of pass `pass`: a shuffle by Fisher & Yates whose i-th exchange, i from

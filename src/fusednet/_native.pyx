@@ -46,19 +46,23 @@ LIST_DIGEST = FN_BUILD_LIST.decode()   # SHA-256 of kernels.def as it was compil
 
 cdef fn_team *team = NULL
 cdef int team_threads = 1
+cdef int users = 0        # calls under way without Python's lock; guarded by it
+cdef list retired = []    # addresses of teams that such calls may still use
 cdef int forced_parts = 0
 
 
 def set_threads(int threads):
-    """Use `threads` threads from now on; the old team is dissolved."""
+    """Use `threads` threads from now on; the old team is dissolved as soon as nobody works with it."""
     global team, team_threads
     if not 1 <= threads <= FN_MAX_PARTS:
         raise ValueError(f"threads is {threads}; wanted 1 to {FN_MAX_PARTS}")
     if threads == team_threads:
         return
-    fn_team_free(team)
+    if team != NULL:
+        retired.append(<size_t>team)
     team = NULL
     team_threads = threads
+    dissolve()
 
 
 def get_threads():
@@ -75,11 +79,33 @@ def force_parts(int parts):
 
 def _forget_team():
     # In a forked child the helpers do not exist; the team's memory is left alone because a lock in it may be held.
-    global team
+    global team, users
     team = NULL
+    users = 0
+    retired.clear()
 
 
 os.register_at_fork(after_in_child=_forget_team)
+
+
+cdef void dissolve() noexcept:
+    cdef size_t old
+    while users == 0 and retired:
+        old = retired.pop()
+        fn_team_free(<fn_team *>old)
+
+
+cdef fn_team *take_team() noexcept:
+    """The team for a call without Python's lock; `leave_team` ends it."""
+    global users
+    users += 1
+    return team
+
+
+cdef void leave_team() noexcept:
+    global users
+    users -= 1
+    dissolve()
 
 
 cdef int make_team() except -1:
@@ -210,12 +236,13 @@ cdef class Kernel:
         parts = forced_parts if forced_parts else fn_parts(cost, team_threads)
         if parts > 1 and team == NULL:
             make_team()
-        used = team
         if cost > RELEASE_GIL_ABOVE or parts > 1:
+            used = take_team()
             with nogil:
                 status = fn_call(self.table, dtype, self.number, slots, used, parts)
+            leave_team()
         else:
-            status = fn_call(self.table, dtype, self.number, slots, used, parts)
+            status = fn_call(self.table, dtype, self.number, slots, NULL, parts)
         if status != 0:
             raise MemoryError("no memory for a kernel's scratch")
         return 0
@@ -347,17 +374,20 @@ def probe(int isa, bint is_double, str what, array, int64_t repeat):
     number = PROBES[what]
     if parts > 1 and team == NULL:
         make_team()
-    used = team
     if number == FN_PROBE_FMA:
+        used = take_team()
         with nogil:
             fn_probe_run(table, t, number, NULL, 0, repeat, used, parts)
+        leave_team()
         return table.probe[t].fma_flop * repeat * parts
     PyObject_GetBuffer(array, &b, PyBUF_STRIDES | PyBUF_WRITABLE)
     try:
         if <size_t>b.buf % 64 or b.itemsize != (8 if is_double else 4) or b.len // b.itemsize % (1024 * parts):
             raise ValueError(f"a probe's array is of its dtype, on a 64-byte boundary, and a multiple of {1024 * parts} long")
+        used = take_team()
         with nogil:
             fn_probe_run(table, t, number, b.buf, b.len // b.itemsize, repeat, used, parts)
+        leave_team()
         return b.len * repeat
     finally:
         PyBuffer_Release(&b)

@@ -200,13 +200,14 @@ cdef class Run:
         expect("scalars", scalars, 8, steps * scalars.shape[1])
         if team_threads > 1 and team == NULL:
             make_team()
-        used = team
         PyObject_GetBuffer(scalars, &b, 0)
         self.run.scalars = <const double *>b.buf
         self.run.scalar_count = scalars.shape[1]
         self.run.record_count = 0
+        used = take_team()
         with nogil:
             status = fn_run_advance(&self.run, steps, seconds, used, &done)
+        leave_team()
         PyBuffer_Release(&b)
         if status == FN_RUN_NO_MEMORY:
             raise MemoryError("no memory for the kernels' scratch")
