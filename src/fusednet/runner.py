@@ -114,7 +114,7 @@ class Runner:
         self._scalars = scalars
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
-        self._no_numbers = np.empty((self.steps_per_epoch, 0))
+        self._no_numbers: np.ndarray | None = None  # of `again`
         self._order = None
         if source.shuffled or source.chosen is not None:
             self._order = np.empty(source.rows, np.int64)
@@ -214,6 +214,8 @@ class Runner:
 
     def again(self) -> None:
         """All rows once more, from the first, in one native call: for plans without numbers that nobody watches."""
+        if self._no_numbers is None:
+            self._no_numbers = np.empty((self.steps_per_epoch, 0))
         self.cursor[:] = 0
         self._run.advance(self._no_numbers, math.inf)
 

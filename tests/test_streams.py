@@ -1,0 +1,135 @@
+"""`fit` on batches that come one after the other: the same training as on arrays, and what is refused."""
+
+import numpy as np
+import pytest
+from fits import blobs, classifier
+
+import fusednet as fn
+
+X, Y = blobs(rows=90)
+WEIGHT = np.linspace(0.5, 2, 90)
+SIZE = 20  # four batches of it and one of 10
+
+
+class Batches:
+    """Can be iterated again; `length` says whether it knows its length."""
+
+    def __init__(self, weighted=False):
+        self.weighted, self.begun = weighted, 0
+
+    def __iter__(self):
+        self.begun += 1
+        for i in range(0, len(X), SIZE):
+            rows = slice(i, i + SIZE)
+            yield (X[rows], Y[rows], WEIGHT[rows]) if self.weighted else (X[rows], Y[rows])
+
+
+class Counted(Batches):
+    def __len__(self):
+        return -(-len(X) // SIZE)
+
+
+def endless():
+    while True:
+        yield from Batches()
+
+
+def _arrays(**options):
+    model = classifier()
+    return model, model.fit(X, Y, batch_size=SIZE, shuffle=False, **options)
+
+
+def _same(one, other):
+    assert one[1].history == other[1].history
+    assert all((a == b).all() for a, b in zip(one[0].get_weights(), other[0].get_weights(), strict=True))
+
+
+def _stream(batches, **options):
+    model = classifier()
+    return model, model.fit(batches, **options)
+
+
+@pytest.mark.parametrize("batches", [Batches, Counted])
+def test_an_iterable_trains_as_its_rows_do(batches):
+    given = batches()
+    _same(_arrays(epochs=3), _stream(given, epochs=3))
+    assert given.begun >= 3
+
+
+def test_a_generator_goes_on_where_it_is():
+    _same(_arrays(epochs=3), _stream(endless(), epochs=3, steps_per_epoch=5))
+
+
+def test_epochs_of_other_lengths_than_the_data():
+    _same(_arrays(epochs=4, steps_per_epoch=3), _stream(endless(), epochs=4, steps_per_epoch=3))
+
+
+def test_weights_and_validation():
+    held = (X[:30], Y[:30])
+    arrays = _arrays(epochs=2, sample_weight=WEIGHT, validation_data=held)
+    stream = _stream(Batches(weighted=True), epochs=2, validation_data=held)
+    _same(arrays, stream)
+    assert stream[1].history["val_loss"] != _stream(Batches(), epochs=2, validation_data=held)[1].history["val_loss"]
+
+
+def test_class_weight():
+    weight = {0: 1.0, 1: 3.0, 2: 0.5}
+    _same(_arrays(epochs=2, class_weight=weight), _stream(Batches(), epochs=2, class_weight=weight))
+
+
+def test_normalization_learnt_beforehand():
+    def model():
+        made = fn.Sequential([fn.Normalization(), fn.Dense(3)], seed=1)
+        made.compile("sgd", "sparse_categorical_crossentropy")
+        return made
+
+    one, other = model(), model()
+    history = one.fit(X, Y, batch_size=SIZE, shuffle=False, epochs=2).history
+    other.adapt(X)
+    np.testing.assert_allclose(other.fit(Batches(), epochs=2).history["loss"], history["loss"], rtol=1e-5)
+
+
+def test_left_within_an_epoch_and_gone_on_with():
+    class Stop(fn.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = self.model.step == 7
+
+    whole = _stream(Counted(), epochs=3)
+    model = classifier()
+    model.fit(Counted(), epochs=3, callbacks=[Stop()])
+    assert model.step == 7 and len(model.history.epoch) == 1
+    _same(whole, (model, model.fit(Counted(), epochs=3, resume=True)))
+
+
+def test_callbacks_see_every_batch():
+    seen = []
+    call = fn.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, logs["loss"])))
+    _, history = _stream(Batches(), epochs=2, callbacks=[call])
+    assert [batch for batch, _ in seen] == [0, 1, 2, 3, 4] * 2
+    assert [loss for _, loss in seen][4::5] == history.history["loss"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error", "words"),
+    [
+        (lambda: iter([(X, Y)]), {"epochs": 3}, ValueError, "x ended after 1 epochs; it can be iterated only once"),
+        (lambda: iter(()), {}, ValueError, "x gave no batch"),
+        (lambda: iter([X]), {}, TypeError, r"batch 0 of x is ndarray; wanted \(x, y\)"),
+        (lambda: [(X[:5], Y[:5])].__iter__(), {"y": Y}, ValueError, "y is given, but x is an iterable of batches"),
+        (lambda: iter([(X, Y)]), {"validation_split": 0.2}, ValueError, "validation_split needs arrays"),
+        (lambda: iter([(X, Y)]), {"class_weight": "balanced"}, ValueError, "nobody has counted"),
+        (lambda: iter([(X, Y), (X, Y, WEIGHT)]), {"steps_per_epoch": 2}, ValueError, "weights with all batches or"),
+        (lambda: iter([(X, Y), (X[:, :3], Y)]), {"steps_per_epoch": 2}, ValueError, "x has 3 features"),
+        (lambda: iter([(np.full((4, 5), np.nan), Y[:4])]), {}, ValueError, "x has NaN in row 0, column 0"),
+    ],
+)
+def test_bad_batches_are_refused(given, options, error, words):
+    with pytest.raises(error, match=words):
+        classifier().fit(given(), **options)
+
+
+def test_normalization_that_has_learnt_nothing_is_refused():
+    model = fn.Sequential([fn.Normalization(), fn.Dense(3)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"call adapt\(x\) with an array first"):
+        model.fit(Batches())
