@@ -52,7 +52,7 @@ ARROWS = {
     "fusednet.optimizers": ("fusednet.errors", "fusednet.schedules"),
     "fusednet.precision": ("fusednet.errors", "fusednet.backends.table"),
     "fusednet.fuse": ("fusednet.spec", "fusednet.losses"),
-    "fusednet.params": ("fusednet.spec",),
+    "fusednet.params": ("fusednet.arena", "fusednet.spec"),
     "fusednet.plan": ("fusednet.arena", "fusednet.backends.table", "fusednet.spec"),
     "fusednet.planner": (
         *("fusednet.arena", "fusednet.backends.table", "fusednet.fuse", "fusednet.losses", "fusednet.metrics"),

@@ -1,6 +1,6 @@
 """Tensors and their places in one arena: memory is used again when nobody reads it any more.
 
-Reads nothing; read by plan.py.
+Reads nothing; read by plan.py, planner.py and params.py.
 
 a) A tensor lives from the first op that names it to the last. Two that live at the same time do not overlap.
 b) The largest is placed first, each at the lowest offset where it fits (as in XNNPACK and TensorFlow Lite's planners):
@@ -11,7 +11,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 
-ALIGNMENT = 64  # bytes
+ALIGNMENT = 64
+"""Bytes to whose multiples arrays are aligned: a cache line, and the widest vector."""
+
+
+def aligned(nbytes: int) -> int:
+    """`nbytes` rounded up to a boundary."""
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
     offsets = {}
     for tensor in sorted(work, key=lambda t: -t.bytes(m)):
         first, last = live[tensor.name]
-        size = -(-max(tensor.bytes(m), 1) // ALIGNMENT) * ALIGNMENT
+        size = aligned(max(tensor.bytes(m), 1))
         offset = 0
         for begin, end, (other_first, other_last) in sorted(placed):
             if other_last < first or other_first > last:

@@ -1,6 +1,6 @@
 """Where parameters lie: one flat vector, a place in it for each weight array.
 
-Reads spec.py; read by plan.py (the places) and model.py (the arrays).
+Reads spec.py and arena.py (alignment); read by planner.py (the places) and memory.py (the arrays).
 
 a) One vector for all weights makes an optimizer step one call, a copy one copy, a norm one sum.
 b) Weight matrices come first, then all others: what is penalised or decayed apart lies together.
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fusednet.arena import ALIGNMENT, aligned
 from fusednet.spec import L1L2, BatchNormalization, Dense, Layer, Network
-
-ALIGNMENT = 64
-"""Bytes to whose multiples arrays are aligned: a cache line, and the widest vector."""
 
 
 def empty(elements: int, dtype, fill: float | None = None) -> np.ndarray:
@@ -26,11 +24,6 @@ def empty(elements: int, dtype, fill: float | None = None) -> np.ndarray:
     if fill is not None:
         array.fill(fill)
     return array
-
-
-def aligned(nbytes: int) -> int:
-    """`nbytes` rounded up to a boundary."""
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True)
