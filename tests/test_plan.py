@@ -137,13 +137,11 @@ def test_cost_is_that_of_the_c_list():
                 assert cost(op.kernel, op.arguments) == getattr(kernels, op.kernel).cost(*arguments), op.kernel
 
 
-@pytest.mark.skipif("native" not in backends.available(), reason="no native table")
-def test_parts_are_those_of_the_c_rule():
-    from fusednet import _native
-
-    for cycles in (0, 1, 29_999, 30_000, 59_999, 60_000, 10**9):
-        for threads in (1, 2, 3, 8):
-            assert table.parts(cycles, threads) == _native.parts(cycles, threads)
+def test_an_op_is_shared_by_as_many_threads_as_have_a_part_worth_it():
+    worth = table.CYCLES_PER_PART
+    for threads in (1, 2, 3, 8):
+        assert [table.parts(cycles, threads) for cycles in (0, 2 * worth - 1, 2 * worth, 3 * worth, 10**9)] == [
+            1, 1, min(2, threads), min(3, threads), threads]
 
 
 def test_dump_and_program_share_out_the_same_parts():

@@ -5,7 +5,7 @@ every op of a step and after whole fits; the NumPy and Numba tables are held to 
 
 a) "After every op" is a plan that is cut off there: whatever arrays and arena then hold has to be the same.
 b) Memory that nobody has written is 0x00 in one run and 0xff (NaN) in another, anew before each step.
-c) Parts are forced where a network is too small to be divided: `bind.parts` is all that both walkers ask.
+c) Parts are forced (`native.force_parts`) where a network is too small to be divided.
 """
 
 from dataclasses import replace
@@ -240,6 +240,19 @@ def _large() -> fn.Sequential:
     return made
 
 
+@pytest.fixture
+def forced_parts():
+    """Threads, and parts of every op whatever its size."""
+    from fusednet.backends import native
+
+    def force(count: int) -> None:
+        fn.set_num_threads(count)
+        native.force_parts(count)
+
+    yield force
+    native.force_parts(0)
+
+
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((600, 128)).astype(np.float32), rng.integers(0, 10, 600)
@@ -259,25 +272,17 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
 
 
 @pytest.mark.parametrize("training", WALKED, ids=str)
-def test_any_number_of_parts_gives_the_same_bits(training, in_python, monkeypatch):
+def test_any_number_of_parts_gives_the_same_bits(training, forced_parts):
     whole = fitted(training, split=0.3)
     for count in (2, 3, 8):
-        fn.set_num_threads(count)
-        monkeypatch.setattr(bind, "parts", lambda cost, n: n if cost else 1)
+        forced_parts(count)
         same_bits(fitted(training, split=0.3), whole)
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("training", SOME, ids=str)
-def test_any_number_of_parts_gives_the_same_bits_in_python(training, in_python):
-    from fusednet.backends import native
-
+def test_any_number_of_parts_gives_the_same_bits_in_python(training, in_python, forced_parts):
     in_python(True)
     whole = fitted(training)
-    try:
-        for count in (2, 3, 8):
-            fn.set_num_threads(count)
-            native.force_parts(count)
-            same_bits(fitted(training), whole)
-    finally:
-        native.force_parts(0)
+    for count in (2, 3, 8):
+        forced_parts(count)
+        same_bits(fitted(training), whole)

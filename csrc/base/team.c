@@ -1,6 +1,9 @@
 /* The thread team. `turn` is one word: job number (32 bits), parts of the job (16), next unclaimed part (16). A claim is a
  * compare-and-swap of the whole word, so a helper that wakes late cannot take a part of a job it has not read: while a
- * part is unclaimed the job is not over, and its kernel and arguments stand. */
+ * part is unclaimed the job is not over, and its kernel and arguments stand.
+ *
+ * What a job costs beside its work is cache lines that wander between cores. So the first part is the caller's without a
+ * claim; what is written when a job begins lies in one line, and what is written when parts end in another. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
 #endif
@@ -8,20 +11,25 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define LINE 64 /* bytes of a cache line */
 
 #define SPINS_BEFORE_PARKING 4000
 #define SPINS_WHILE_HELD 100000 /* a millisecond or two: longer than the steps between two ops that are shared */
 #define SPINS_BEFORE_YIELDING 2000
 
 struct fn_team {
-    _Atomic uint64_t turn;
-    _Atomic int done;
+    alignas(LINE) _Atomic uint64_t turn;
     _Atomic(fn_kernel) kernel;
     _Atomic(const void *) args;
-    _Atomic int parked, stop, held;
-    _Atomic int caller_cpu, numbered; /* where the last job came from; helpers that have begun */
+    _Atomic int caller_cpu; /* where the last job came from */
+    alignas(LINE) _Atomic int done;
+    alignas(LINE) _Atomic int parked;
+    _Atomic int stop, held, numbered; /* numbered: helpers that have begun */
     pthread_mutex_t one_job, parking;
     pthread_cond_t wake;
     int helpers;
@@ -147,8 +155,10 @@ void fn_team_hold(fn_team *team, int more) { atomic_fetch_add(&team->held, more)
 
 fn_team *fn_team_new(int threads)
 {
-    fn_team *team = calloc(1, sizeof *team + sizeof team->thread[0] * (size_t)(threads - 1));
+    const size_t bytes = sizeof(fn_team) + sizeof(pthread_t) * (size_t)(threads - 1);
+    fn_team *team = aligned_alloc(LINE, (bytes + LINE - 1) / LINE * LINE);
     if (!team) return NULL;
+    memset(team, 0, bytes);
     atomic_store(&team->caller_cpu, here());
     pthread_mutex_init(&team->one_job, NULL);
     pthread_mutex_init(&team->parking, NULL);
@@ -186,10 +196,12 @@ void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts)
     atomic_store_explicit(&team->done, 0, memory_order_relaxed);
     atomic_store_explicit(&team->caller_cpu, here(), memory_order_relaxed);
     const uint32_t job = current_job(team) + 1;
-    atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16);
+    atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16 | 1);
     wake_parked(team);
+    const fn_part first = {0, parts, scratch};
+    kernel(args, &first);
     work(team, job, scratch);
-    for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) < parts;) {
+    for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) < parts - 1;) {
         pause_briefly();
         if (++spins >= SPINS_BEFORE_YIELDING) {
             sched_yield();

@@ -1,7 +1,8 @@
 /* One kernel call: what it costs, how many threads it is worth, and the run. */
 #include "fusednet.h"
 
-/* A part must be worth about ten times the 1-2 microseconds in which the team takes up a job. */
+/* A part of a call by itself must be worth about ten times the 1-2 microseconds in which a team that may be asleep takes
+ * it up. In a run the team is awake, and far less is worth sharing: backends/table.py decides on the parts of its ops. */
 #define CYCLES_PER_PART 30000
 
 /* Every struct holds only 8-byte fields, whatever FN_T, so the float structs serve to find the sizes. */

@@ -1,6 +1,7 @@
 /* The run loop: follows a program's ops, writes what changes into their slots, counts steps, passes and epochs.
  *
- * Decisions (variants, parts, memory) have been taken when the program was bound; here is no branch on configuration. */
+ * Decisions (variants, memory, parts at most) have been taken when the program was bound; here is no branch on
+ * configuration. How many parts pay is tried while it runs (share.h). */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "fusednet.h"
 
@@ -74,10 +75,11 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
 
 int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
 {
-    const int shares = team && shares_work(&run->program[0]);
-    if (shares) fn_team_hold(team, 1);
+    if (!team || !(run->share.forced || shares_work(&run->program[0]))) return advance(run, steps, seconds, NULL, done);
+    if (run->share.count == 0) fn_share_begin(&run->share, &run->program[0]);
+    fn_team_hold(team, 1);
     const int status = advance(run, steps, seconds, team, done);
-    if (shares) fn_team_hold(team, -1);
+    fn_team_hold(team, -1);
     return status;
 }
 
@@ -96,6 +98,8 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
         int64_t rows;
         const fn_program *program = program_of(run, &rows);
         const double *scalars = run->scalars + *done * run->scalar_count;
+        const int measured = team && at->op == 0 && rows == run->batch && fn_share_measures(&run->share);
+        const double began = measured ? now() : 0;
         while (at->op < program->count && status == FN_RUN_DONE) {
             const fn_op *op = program->ops + at->op;
             if (op->kind == FN_OP_CHECK) {
@@ -108,8 +112,9 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
             } else {
                 apply(program, op, scalars, at->position);
                 const fn_kernel kernel = run->table->kernel[run->is_double][op->kernel];
-                if (op->parts > 1 && team)
-                    fn_team_run(team, kernel, program->slots + op->slot, (int)op->parts);
+                const int64_t parts = team ? fn_share_parts(&run->share, op->cost, op->parts) : 1;
+                if (parts > 1)
+                    fn_team_run(team, kernel, program->slots + op->slot, (int)parts);
                 else
                     kernel(program->slots + op->slot, &alone);
             }
@@ -123,6 +128,7 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
         }
         if (at->op < program->count) break;
         ++*done;
+        if (team) fn_share_step(&run->share, measured ? now() - began : -1);
         if (finish_step(run, rows, &since)) break;
         if (work > CYCLES_BETWEEN_CLOCKS) {
             work = 0;

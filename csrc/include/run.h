@@ -1,6 +1,6 @@
 /* A run: a plan's steps, many of them in one call.
  *
- * Reads kernels.h and team.h; is read by fusednet.h. The Python twin of the loop is backends/interp.py.
+ * Reads kernels.h, share.h and team.h; is read by fusednet.h. The Python twin of the loop is backends/interp.py.
  *
  * a) A program is a plan bound to arrays and a number of rows: calls of kernels whose arguments stand ready as slots. What
  *    changes from step to step is written into the slots before the call (fn_patch).
@@ -11,6 +11,7 @@
 #define FN_RUN_H
 
 #include "kernels.h"
+#include "share.h"
 #include "team.h"
 
 typedef union {
@@ -41,12 +42,12 @@ typedef struct {
     int64_t kind, kernel;
     int64_t slot;           /* its first one */
     int64_t patch, patches; /* its first one, how many */
-    int64_t parts, cost;
+    int64_t parts, cost;    /* parts at most; cycles, about */
     const double *check;
 } fn_op;
 
 /* A plan bound to a number of rows. */
-typedef struct {
+typedef struct fn_program {
     const fn_op *ops;
     int64_t count, commit; /* ops; the first that may not be done twice */
     fn_slot *slots;
@@ -77,6 +78,7 @@ typedef struct {
     int64_t sum_count, record_capacity, record_count;
     const double *scalars; /* [steps][scalar_count], of the steps of one call */
     int64_t scalar_count;
+    fn_share share;        /* the loop's own; zero in a new run */
 } fn_run;
 
 enum fn_run_status {

@@ -68,6 +68,9 @@ cdef extern from "fusednet.h" nogil:
     ctypedef struct fn_cursor:
         int64_t step, epoch, epoch_step, at_pass "pass", position, op   # all int64, in this order: an array in Python
 
+    ctypedef struct fn_share:
+        int forced
+
     ctypedef struct fn_run:
         const fn_table *table
         int64_t is_double
@@ -82,6 +85,12 @@ cdef extern from "fusednet.h" nogil:
         int64_t sum_count, record_capacity, record_count
         const double *scalars
         int64_t scalar_count
+        fn_share share
+
+    void fn_share_begin(fn_share *share, const fn_program *program)
+    int64_t fn_share_parts(const fn_share *share, int64_t cost, int64_t most)
+    void fn_share_step(fn_share *share, double seconds)
+    bint fn_share_measures(const fn_share *share)
 
     int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
     void fn_shuffle(int64_t *order, const int64_t *chosen, int64_t n, uint64_t seed, int64_t number)

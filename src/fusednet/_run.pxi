@@ -204,6 +204,7 @@ cdef class Run:
         self.run.scalars = <const double *>b.buf
         self.run.scalar_count = scalars.shape[1]
         self.run.record_count = 0
+        self.run.share.forced = forced_parts
         used = take_team()
         with nogil:
             status = fn_run_advance(&self.run, steps, seconds, used, &done)
@@ -241,6 +242,42 @@ def shuffle(order, chosen, seed, int64_t number):
     fn_shuffle(<int64_t *>b.buf, <const int64_t *>c.buf, order.size, <uint64_t>seed, number)
 
 
-def parts(int64_t cost, int threads):
-    """How many of `threads` threads a call of that cost is worth."""
-    return fn_parts(cost, threads)
+def sharing(costs, int64_t threads, int steps, seconds):
+    """How a run would share out its ops (csrc/include/share.h), without running them. For tests.
+
+    Parameters
+    ----------
+    costs : list of int
+        Cycles of a program's ops.
+    threads, steps : int
+    seconds : callable
+        ``seconds(step, parts)``: what a step takes whose ops are divided in `parts`, a list.
+
+    Returns
+    -------
+    list of (list of int, bool)
+        For each step the parts of the ops, and whether its time was asked for.
+    """
+    cdef fn_share share
+    cdef fn_program program
+    cdef fn_op *ops = <fn_op *>calloc(len(costs) + 1, sizeof(fn_op))
+    cdef int step
+    cdef bint measured
+    if ops == NULL:
+        raise MemoryError("no memory for ops")
+    try:
+        memset(&share, 0, sizeof(share))
+        memset(&program, 0, sizeof(program))
+        for i, cost in enumerate(costs):
+            ops[i].cost, ops[i].parts = cost, threads
+        program.ops, program.count = ops, len(costs)
+        fn_share_begin(&share, &program)
+        taken = []
+        for step in range(steps):
+            parts = [fn_share_parts(&share, ops[i].cost, threads) for i in range(len(costs))]
+            measured = fn_share_measures(&share)
+            fn_share_step(&share, seconds(step, parts) if measured else -1.0)
+            taken.append((parts, measured))
+        return taken
+    finally:
+        free(ops)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 LIST = Path(__file__).with_name("kernels.def")
 CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
-CYCLES_PER_PART = 30000  # a thread is worth waking for; csrc/engine/call.c has the same, a test holds them together
+CYCLES_PER_PART = 2000  # of an op in a run, whose team is awake: csrc/engine/share.c may choose fewer parts
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _parse(text: str) -> tuple[dict[str, Kernel], *tuple[tuple[str, ...], ...]]:
 
 
 def parts(cost: int, threads: int) -> int:
-    """How many of `threads` threads a call of `cost` cycles is worth: more never make it slower."""
+    """How many of `threads` threads an op of `cost` cycles is worth in a run: more never make it slower."""
     return max(1, min(threads, cost // CYCLES_PER_PART))
 
 

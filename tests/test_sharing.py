@@ -1,0 +1,75 @@
+"""How finely a run shares out its ops (csrc/engine/share.c): the grain that is fastest wins, and is found again.
+
+What steps take is made up here, so that no test depends on a time. That parts change no bit is in test_walkers.py.
+"""
+
+import pytest
+
+from fusednet import backends
+
+if "native" not in backends.available():
+    pytest.skip("no native table", allow_module_level=True)
+
+from fusednet._native import sharing
+
+SMALL = [1_000, 8_000, 8_000, 8_000, 30_000, 150_000, 600_000]
+"""Cycles of ops that every grain divides differently."""
+TRIAL = 16 * 5
+
+
+def _handover(cycles: float):
+    """A step in which an op takes its cycles over its parts, and `cycles` more where it is shared."""
+    return lambda step, parts: 1e-9 * sum(c / p + cycles * (p > 1) for c, p in zip(SMALL, parts, strict=True))
+
+
+def _parts_in_use(taken) -> list:
+    return [parts for parts, measured in taken if not measured]
+
+
+@pytest.mark.parametrize(("handover", "parts"), [
+    (500, [1, 2, 2, 2, 2, 2, 2]), (10_000, [1, 1, 1, 1, 2, 2, 2]), (50_000, [1, 1, 1, 1, 1, 2, 2]),
+    (200_000, [1, 1, 1, 1, 1, 1, 2]),
+    (10**9, [1, 1, 1, 1, 1, 1, 1])])
+def test_the_fastest_grain_is_used(handover, parts):
+    taken = sharing(SMALL, 2, 400, _handover(handover))
+    used = _parts_in_use(taken)
+    assert len(used) >= 300 and all(p == parts for p in used)
+
+
+def test_a_trial_is_short_and_comes_again():
+    taken = sharing(SMALL, 2, 20_000, _handover(500))
+    measured = [i for i, (_, m) in enumerate(taken) if m]
+    assert measured[0] == 0 and max(measured) > 2 * TRIAL
+    assert len(measured) < 0.05 * len(taken)
+
+
+def test_what_became_slow_is_left():
+    def seconds(step, parts):
+        return _handover(500 if step < 1_000 else 10**9)(step, parts)
+
+    taken = sharing(SMALL, 2, 30_000, seconds)
+    assert taken[900][0] == [1, 2, 2, 2, 2, 2, 2] and taken[-1][0] == [1, 1, 1, 1, 1, 1, 1]
+
+
+def test_some_long_steps_do_not_decide():
+    def seconds(step, parts):
+        return _handover(500)(step, parts) + 1.0 * (step % 3 == 0)
+
+    assert set(map(tuple, _parts_in_use(sharing(SMALL, 2, 400, seconds)))) == {(1, 2, 2, 2, 2, 2, 2)}
+
+
+def test_a_hopeless_grain_is_given_up_early():
+    taken = sharing(SMALL, 2, 400, _handover(10**9))
+    best, others = [1] * 7, [parts for parts, measured in taken if measured]
+    assert sum(parts != best for parts in others) < 4 * 16 and others.count(best) == 16
+
+
+@pytest.mark.parametrize("costs", [[100, 200], [10**7], [10**7, 10**7, 5_000], []], ids=str)
+def test_nothing_is_measured_where_no_choice_matters(costs):
+    taken = sharing(costs, 4, 50, lambda step, parts: pytest.fail("measured"))
+    assert taken == 50 * [([4 if cost > 10**6 else 1 for cost in costs], False)]
+
+
+def test_no_more_parts_than_threads_and_none_without_work():
+    for parts, _ in sharing([0, 10**4, 10**5, 10**8], 8, 200, lambda step, parts: 1e-6):
+        assert parts[0] == 1 and max(parts) <= 8 and parts[3] == 8
