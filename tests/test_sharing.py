@@ -14,7 +14,8 @@ from fusednet._native import sharing
 
 SMALL = [1_000, 8_000, 8_000, 8_000, 30_000, 150_000, 600_000]
 """Cycles of ops that every grain divides differently."""
-TRIAL = 16 * 5
+TRIAL, BEFORE = 16 * 5, 128
+"""Steps of a trial, and before the first one."""
 
 
 def _handover(cycles: float):
@@ -31,15 +32,15 @@ def _parts_in_use(taken) -> list:
     (200_000, [1, 1, 1, 1, 1, 1, 2]),
     (10**9, [1, 1, 1, 1, 1, 1, 1])])
 def test_the_fastest_grain_is_used(handover, parts):
-    taken = sharing(SMALL, 2, 400, _handover(handover))
-    used = _parts_in_use(taken)
+    taken = sharing(SMALL, 2, BEFORE + 400, _handover(handover))
+    used = _parts_in_use(taken[BEFORE:])
     assert len(used) >= 300 and all(p == parts for p in used)
 
 
 def test_a_trial_is_short_and_comes_again():
     taken = sharing(SMALL, 2, 20_000, _handover(500))
     measured = [i for i, (_, m) in enumerate(taken) if m]
-    assert measured[0] == 0 and max(measured) > 2 * TRIAL
+    assert measured[0] == BEFORE and max(measured) > BEFORE + 2 * TRIAL
     assert len(measured) < 0.05 * len(taken)
 
 
@@ -55,11 +56,11 @@ def test_some_long_steps_do_not_decide():
     def seconds(step, parts):
         return _handover(500)(step, parts) + 1.0 * (step % 3 == 0)
 
-    assert set(map(tuple, _parts_in_use(sharing(SMALL, 2, 400, seconds)))) == {(1, 2, 2, 2, 2, 2, 2)}
+    assert set(map(tuple, _parts_in_use(sharing(SMALL, 2, BEFORE + 400, seconds)[BEFORE:]))) == {(1, 2, 2, 2, 2, 2, 2)}
 
 
 def test_a_hopeless_grain_is_given_up_early():
-    taken = sharing(SMALL, 2, 400, _handover(10**9))
+    taken = sharing(SMALL, 2, BEFORE + 400, _handover(10**9))
     best, others = [1] * 7, [parts for parts, measured in taken if measured]
     assert sum(parts != best for parts in others) < 4 * 16 and others.count(best) == 16
 
@@ -68,6 +69,12 @@ def test_a_hopeless_grain_is_given_up_early():
 def test_nothing_is_measured_where_no_choice_matters(costs):
     taken = sharing(costs, 4, 50, lambda step, parts: pytest.fail("measured"))
     assert taken == 50 * [([4 if cost > 10**6 else 1 for cost in costs], False)]
+
+
+def test_a_new_run_begins_with_what_the_last_one_found():
+    for handover, parts in ((10**9, [1, 1, 1, 1, 1, 1, 1]), (500, [1, 2, 2, 2, 2, 2, 2])):
+        sharing(SMALL, 2, BEFORE + 400, _handover(handover))
+        assert sharing(SMALL, 2, 1, None) == [(parts, False)]
 
 
 def test_no_more_parts_than_threads_and_none_without_work():

@@ -1,14 +1,20 @@
 /* How finely a run shares out its ops among the team; share.h says why. */
 #include "run.h"
 
+#include <stdatomic.h>
+
 #define SECONDS_OF_USE 0.2
 #define USES_OF_TRIAL 30   /* steps that a grain is used, over the steps of all trials: what trying costs is lost in them */
 #define HOPELESS 1.25       /* a grain this many times slower after so many steps is tried no longer */
 #define HOPELESS_AFTER 4
 #define MATTERS 50         /* a grain is worth trying if it changes the parts of a 50th of the program's work */
 
-/* The first serves runs that end before they have tried any. */
+#define STEPS_BEFORE_TRIAL 128 /* of a new run: short ones are over by then */
+
 static const int64_t grain[FN_SHARE_GRAINS] = {10000, 2000, 50000, 200000, 1000000};
+
+/* What the last trial chose, of whatever run: a new run begins with it. */
+static _Atomic int last;
 
 static int64_t parts_by(int64_t cycles, int64_t cost, int64_t most)
 {
@@ -48,7 +54,11 @@ void fn_share_begin(fn_share *share, const fn_program *program)
         for (int k = 0; k < share->count; k++) is_new &= differ(program, grain[i], grain[share->grains[k]]);
         if (is_new) share->grains[share->count++] = i;
     }
-    try_all(share);
+    share->at = 0;
+    for (int k = 0; k < share->count; k++)
+        if (share->grains[k] == atomic_load_explicit(&last, memory_order_relaxed)) share->at = k;
+    share->sample = -1;
+    share->left = STEPS_BEFORE_TRIAL;
 }
 
 /* Of n times, which are sorted. */
@@ -84,6 +94,7 @@ void fn_share_step(fn_share *share, double seconds)
     if (++share->at < share->count) return;
     const int64_t trials = (int64_t)FN_SHARE_STEPS * share->count;
     share->at = share->best;
+    atomic_store_explicit(&last, share->grains[share->best], memory_order_relaxed);
     share->sample = -1;
     share->left = USES_OF_TRIAL * trials;
     if ((double)share->left * share->shortest < SECONDS_OF_USE) share->left = (int64_t)(SECONDS_OF_USE / share->shortest);

@@ -29,7 +29,7 @@ typedef struct {
 
 struct fn_program;
 
-/* Finds the grains that make a difference to the program and begins the first trial. */
+/* Finds the grains that make a difference to the program. The first trial is some steps ahead. */
 void fn_share_begin(fn_share *share, const struct fn_program *program);
 
 /* Into how many parts an op of `cost` cycles is divided now, at most `most`. */

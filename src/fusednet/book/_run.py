@@ -180,6 +180,9 @@ class Stretches:
     def _draw(self, steps: int) -> None:
         """Batches and masks of so many steps, in the book's order."""
         size, batch, chosen = len(self.labels), self.batch, np.random.choice
+        if not self.masks:  # one call draws what a call for each step would
+            self.order[: steps * batch] = chosen(size, steps * batch)
+            return
         for i in range(steps):
             begin, end = i * batch, (i + 1) * batch
             self.order[begin:end] = chosen(size, batch)
