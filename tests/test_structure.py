@@ -111,7 +111,8 @@ ARROWS = {
     "fusednet.callbacks": ("fusednet.history", "fusednet.errors", "fusednet.callbacks"),
     "fusednet.book": (
         *("fusednet.arena", "fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table"),
-        *("fusednet.book", "fusednet.params", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
+        *("fusednet.bind", "fusednet.book", "fusednet.params", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
+        "fusednet.threads",
     ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),

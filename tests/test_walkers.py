@@ -58,9 +58,9 @@ def _native(monkeypatch):
 def in_python(monkeypatch):
     """Walk with backends/interp.py whatever the table."""
     def switch(on: bool) -> None:
-        monkeypatch.setattr(runner, "_walker", runner._Python if on else walker)
+        monkeypatch.setattr(interp, "walker", interp.Walker if on else walker)
 
-    walker = runner._walker
+    walker = interp.walker
     return switch
 
 

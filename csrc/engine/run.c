@@ -27,6 +27,7 @@ static void apply(const fn_program *program, const fn_op *op, const double *scal
         case FN_PATCH_REAL: slot->d = scalars[patch->source]; break;
         case FN_PATCH_INT: slot->i = (int64_t)scalars[patch->source]; break;
         case FN_PATCH_LOAD: slot->d = *(const double *)patch->base; break;
+        case FN_PATCH_CELL: slot->p = *(char *const *)patch->base + patch->source; break;
         default: slot->p = (char *)patch->base + position * patch->source; break;
         }
     }

@@ -24,7 +24,8 @@ enum fn_patch_kind {
     FN_PATCH_REAL, /* slot.d = step's scalar number `source` */
     FN_PATCH_INT,  /* slot.i = the same, as a whole number */
     FN_PATCH_LOAD, /* slot.d = *(const double *)base */
-    FN_PATCH_ROWS  /* slot.p = base + position * source (bytes of a row) */
+    FN_PATCH_ROWS, /* slot.p = base + position * source (bytes of a row) */
+    FN_PATCH_CELL /* slot.p = *(char *const *)base + source (bytes) */
 };
 
 typedef struct {

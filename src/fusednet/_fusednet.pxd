@@ -47,7 +47,7 @@ cdef extern from "fusednet.h" nogil:
         double d
 
     enum:
-        FN_PATCH_REAL, FN_PATCH_INT, FN_PATCH_LOAD, FN_PATCH_ROWS
+        FN_PATCH_REAL, FN_PATCH_INT, FN_PATCH_LOAD, FN_PATCH_ROWS, FN_PATCH_CELL
         FN_OP_KERNEL, FN_OP_CHECK, FN_OP_LEAVE
         FN_RUN_DONE, FN_RUN_TIME, FN_RUN_CHECK, FN_RUN_LEFT, FN_RUN_NO_MEMORY
 

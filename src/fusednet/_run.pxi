@@ -104,6 +104,12 @@ cdef class Program:
                 address_of(argument.array, False, &one)
                 patch.base = one.buf
                 self.arrays.append(argument.array)
+            elif argument.patch == "cell":
+                patch.kind = FN_PATCH_CELL
+                address_of(argument.cell.address, False, &one)
+                patch.base = one.buf
+                patch.source = argument.offset
+                self.arrays.append(argument.cell.address)
             else:
                 patch.kind = FN_PATCH_ROWS
                 patch.base = slots[kernel.parameter[k].slot].p

@@ -3,7 +3,7 @@
 Reads plan.py, arena.py, the kernel list; read by runner.py. The walkers (csrc/engine/run.c through _run.pxi, and
 backends/interp.py) take its `BoundOp`s.
 
-a) An argument that changes from step to step is one of three patches; everything else is decided here, once.
+a) An argument that changes from step to step is one of four patches; everything else is decided here, once.
 b) Threads are shared out here too, from the kernel's cost, so that both walkers and `Plan.dump` say the same.
 """
 
@@ -55,6 +55,45 @@ class RowsFrom:
     @property
     def row_bytes(self) -> int:
         return self.array.strides[0]
+
+
+class Cell:
+    """Where an array is found that is another one in each call of the walker: the one that was `put` there last.
+
+    Attributes
+    ----------
+    array : ndarray
+    address : ndarray of int64
+        One element: where its elements begin.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self.address = np.empty(1, np.int64)
+        self.put(array)
+
+    def put(self, array: np.ndarray) -> None:
+        """`array` is contiguous, of the shape and dtype of the one before."""
+        self.array = array
+        self.address[0] = array.__array_interface__["data"][0]
+
+
+@dataclass(frozen=True, eq=False)
+class FromCell:
+    """What is in `cell`, or the part of it that begins at element `begin` and has this shape."""
+
+    cell: Cell
+    shape: tuple[int, ...]
+    begin: int = 0
+    patch = "cell"
+
+    @property
+    def stand_in(self) -> np.ndarray:
+        end = self.begin + int(np.prod(self.shape))
+        return self.cell.array.reshape(-1)[self.begin : end].reshape(self.shape)
+
+    @property
+    def offset(self) -> int:
+        return self.begin * self.cell.array.itemsize
 
 
 @dataclass(frozen=True, eq=False)

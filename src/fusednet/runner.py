@@ -134,7 +134,7 @@ class Runner:
         left = source.rows % self.batch
         tail = binder.program(left) if left else None
         self._programs: tuple[BoundProgram, BoundProgram | None] = (full, tail)
-        walker = _walker(table)
+        walker = interp.walker(table)
         if self._order is not None:
             if source.shuffled:
                 walker.shuffle(self._order, source.chosen, seed, int(self.cursor[interp.PASS]))
@@ -246,23 +246,3 @@ class Runner:
         op = program.ops[int(self.cursor[interp.OP]) - 1]
         position = int(self.cursor[interp.POSITION])
         leave(*(interp.resolve(argument, numbers, position) for argument in op.arguments))
-
-
-# ---- walkers ---------------------------------------------------------------------------------------------------------
-
-
-class _Python:
-    def __init__(self, table):
-        self._table = table
-
-    def run(self, *arguments):
-        *arguments, _ = arguments
-        return interp.Run(self._table, *arguments)
-
-    shuffle = staticmethod(interp.shuffle)
-
-
-def _walker(table):
-    if table.walker is not None:
-        return table.walker
-    return _Python(table)

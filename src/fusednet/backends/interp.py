@@ -110,4 +110,24 @@ def resolve(argument, scalars: np.ndarray, position: int):
         return int(value) if argument.whole else value
     if kind == "load":
         return float(argument.array[0])
+    if kind == "cell":
+        return argument.stand_in
     return argument.at(position) if kind == "rows" else argument
+
+
+class Walker:
+    """Walks a table's kernels from Python; `fusednet.backends.native.Walker` is its twin."""
+
+    shuffle = staticmethod(shuffle)
+
+    def __init__(self, table):
+        self._table = table
+
+    def run(self, *arguments):
+        *arguments, _ = arguments
+        return Run(self._table, *arguments)
+
+
+def walker(table):
+    """The table's own walker, or this one."""
+    return Walker(table) if table.walker is None else table.walker

@@ -1,19 +1,28 @@
-"""`gradient` of an unmodified network of the book: the ops of its schedule, called one after the other on kept memory.
+"""`gradient` of an unmodified network of the book: the ops of its schedule, on kept memory, in one call of the engine.
 
-Reads _plan.py (the schedule), _weights.py, layers.py; read by _network.py.
+Reads _plan.py (the schedule), _weights.py, layers.py, fusednet.bind and the walkers; read by _network.py.
 
-a) Arrays are bound once for a number of rows; a call changes only the input and the gradients, which are new each time:
-   a script may keep them.
+a) Arrays are bound once for a number of rows; a call changes only where the input and the gradients are, which are new
+   each time: a script may keep them. With labels all ops are one program; with targets Python takes the loss between
+   forward and backward.
 b) Afterwards the layers' attributes are what the book's would be. Their arrays are used again by the next call.
 """
 
+import math
+
 import numpy as np
 
-from fusednet import backends
+from fusednet import backends, threads
+from fusednet.backends import interp
+from fusednet.backends.table import parts
+from fusednet.bind import BoundOp, BoundProgram, Cell, FromCell, cost
 from fusednet.book import _plan
 from fusednet.book._weights import Weights
 from fusednet.book.layers import Affine, BatchNormalization, Dropout, SoftmaxWithLoss, _Elementwise
-from fusednet.plan import Flat
+from fusednet.plan import FIRST_SUMS, Flat
+
+_ONE_STEP = np.empty((1, 0))
+"""The numbers of a step that has none."""
 
 
 def blocks(network) -> tuple | None:
@@ -68,7 +77,8 @@ class Snapshot:
     """Which layers, arrays and options a network has: whether what was bound to them can be used again."""
 
     def __init__(self, network):
-        self._table, self._layers = backends.current(), list(network.layers.values())
+        self._table, self._threads = backends.current(), threads.get_num_threads()
+        self._layers = list(network.layers.values())
         self._references = self._found(network)
 
     @staticmethod
@@ -90,6 +100,7 @@ class Snapshot:
         layers = list(network.layers.values())
         return (
             self._table is backends.current()
+            and self._threads == threads.get_num_threads()
             and layers == self._layers
             and self._found(network) == self._references
             and not any("forward" in layer.__dict__ or "backward" in layer.__dict__ for layer in layers)
@@ -114,21 +125,20 @@ class Gradient:
     Parameters
     ----------
     network : Network
-    parts : tuple of Block
+    made_of : tuple of Block
         What `blocks` found.
     rows : int
     """
 
-    def __init__(self, network, parts, rows: int):
-        self.blocks, self.rows = parts, rows
-        self.table = table = backends.current()
+    def __init__(self, network, made_of, rows: int):
+        self.blocks, self.rows = made_of, rows
         self.dtype = dtype = network.params["W1"].dtype
         self.snapshot, self._params = Snapshot(network), list(network.params.values())
-        b = _plan.Builder(parts, str(dtype))
-        b.tensor("x", "m", parts[0].inputs)
+        b = _plan.Builder(made_of, str(dtype))
+        b.tensor("x", "m", made_of[0].inputs)
         z = b.forward("x")
         turn = len(b.ops)
-        dz = b.tensor("dz", "m", parts[-1].width)
+        dz = b.tensor("dz", "m", made_of[-1].width)
         b.backward("x", dz)
         self.arrays = {}
         for name, tensor in b.tensors.items():
@@ -138,22 +148,40 @@ class Gradient:
                 shape = tuple(rows if extent == "m" else extent for extent in tensor.shape)
                 self.arrays[name] = np.zeros(shape, tensor.dtype)
         self.z, self.dz = self.arrays[z], self.arrays[dz]
-        self.loss = np.empty(rows, dtype)
-        self.places = network.params
-        calls = [(getattr(table, op.kernel), [self._bound(a) for a in op.arguments]) for op in b.ops]
-        self.forward, self.backward = calls[:turn], calls[turn:]
-        self.slots = [(arguments, i, op.arguments[i]) for op, (_, arguments) in zip(b.ops, calls, strict=True)
-                      for i in range(len(arguments)) if isinstance(op.arguments[i], str)
-                      and (op.arguments[i] == "x" or op.arguments[i].startswith("d "))]
-        self.masks = [(network.layers[f"Dropout{p.idx}"], self.arrays[f"drawn{p.idx}"]) for p in parts
+        self.labels, self.loss = np.zeros(rows, np.int32), np.empty(rows, dtype)
+        self.weights = network.params
+        self.x, self.grads = Cell(np.empty((rows, made_of[0].inputs), dtype)), Cell(network.params.vector)
+        self.cells = {"x": FromCell(self.x, self.x.array.shape)}
+        for key, begin, _, shape in network.params.layout:
+            self.cells[f"d {key}"] = FromCell(self.grads, shape, begin)
+        ops = [self._bound(op.kernel, tuple(map(self._argument, op.arguments))) for op in b.ops]
+        loss = self._bound("softmax_xent_labels", (self.loss, self.dz, self.z, self.labels, None, 0.0, 1 / rows))
+        self._ops = {"forward": ops[:turn], "backward": ops[turn:], "all": [*ops[:turn], loss, *ops[turn:]]}
+        self._runs: dict = {}
+        self.masks = [(network.layers[f"Dropout{p.idx}"], self.arrays[f"drawn{p.idx}"]) for p in made_of
                       if p.ratio is not None]
         self.norms = [(network.layers[f"BatchNorm{p.idx}"], self.arrays[f"mean{p.idx}"], self.arrays[f"var{p.idx}"],
-                       self.arrays[f"u{p.idx}"]) for p in parts if p.momentum is not None]
+                       self.arrays[f"u{p.idx}"]) for p in made_of if p.momentum is not None]
 
-    def _bound(self, argument):
+    def _argument(self, argument):
         if isinstance(argument, Flat):
             return self.arrays[argument.tensor].reshape(-1)
-        return self.arrays.get(argument) if isinstance(argument, str) else argument
+        if not isinstance(argument, str):
+            return argument
+        return self.cells[argument] if argument in self.cells else self.arrays[argument]
+
+    @staticmethod
+    def _bound(kernel: str, arguments: tuple) -> BoundOp:
+        return BoundOp(kernel, arguments, parts(cost(kernel, arguments), threads.get_num_threads()))
+
+    def _walk(self, ops: str) -> None:
+        """Do "forward", "backward" or "all"."""
+        if ops not in self._runs:
+            program = BoundProgram(tuple(self._ops[ops]), len(self._ops[ops]), self.rows)
+            self._runs[ops] = interp.walker(backends.current()).run(
+                program, None, self.rows, self.rows, 1, None, None, 0, np.zeros(interp.CURSOR_FIELDS, np.int64),
+                np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype))
+        self._runs[ops].advance(_ONE_STEP, math.inf)
 
     def __call__(self, network, x, t) -> Weights:
         """The gradients by the keys of params.
@@ -166,21 +194,19 @@ class Gradient:
         t : ndarray
             As `SoftmaxWithLoss` takes it.
         """
-        grads = self.places.like()
-        for arguments, i, name in self.slots:
-            arguments[i] = x if name == "x" else grads[name[2:]]
         labels = network.last_layer._look(self.z, t)
+        grads = self.weights.like()
+        self.x.put(x)
+        self.grads.put(grads.vector)
         for layer, drawn in self.masks:
             np.greater(np.random.rand(*drawn.shape), layer.dropout_ratio, out=drawn)
-        for kernel, arguments in self.forward:
-            kernel(*arguments)
         if labels is None:
+            self._walk("forward")
             self.dz[:] = network.last_layer.backward()
+            self._walk("backward")
         else:
-            labels = labels.astype(np.int32)
-            self.table.softmax_xent_labels(self.loss, self.dz, self.z, labels, None, 0.0, 1 / self.rows)
-        for kernel, arguments in self.backward:
-            kernel(*arguments)
+            self.labels[:] = labels
+            self._walk("all")
         self._tell(network, x, grads)
         return grads
 

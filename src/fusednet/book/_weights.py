@@ -40,7 +40,8 @@ class Weights(dict):
         return packed
 
     def __init__(self, layout: tuple, vector: np.ndarray):
-        super().__init__((key, vector[begin:end].reshape(shape)) for key, begin, end, shape in layout)
+        super().__init__([(key, vector[begin:end] if len(shape) == 1 else vector[begin:end].reshape(shape))
+                          for key, begin, end, shape in layout])
         self.layout, self.vector, self._made = layout, vector, tuple(self.values())
 
     def like(self, fill: float | None = None) -> "Weights":
