@@ -21,6 +21,7 @@ static void run_part(const void *args, const fn_part *part)
     char *slice = a->array + begin * a->size;
     switch (a->what) {
     case FN_PROBE_FMA: a->probe->fma(a->repeat); break;
+    case FN_PROBE_DOT: a->probe->dot(a->repeat); break;
     case FN_PROBE_READ: a->probe->read(slice, end - begin, a->repeat); break;
     case FN_PROBE_WRITE: a->probe->write(slice, end - begin, a->repeat); break;
     default: a->probe->update(slice, end - begin, a->repeat); break;

@@ -24,10 +24,11 @@ int fn_parts(int64_t cost, int threads);
 int fn_call(const fn_table *table, int is_double, int kernel, const void *args, fn_team *team, int parts);
 
 /* ---- ceilings ---- */
-enum fn_probe_what { FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_WRITE, FN_PROBE_UPDATE };
+enum fn_probe_what { FN_PROBE_FMA, FN_PROBE_DOT, FN_PROBE_READ, FN_PROBE_WRITE, FN_PROBE_UPDATE };
 
 /* A probe of the table `repeat` times on each of `parts` parts of an array of n elements (n a multiple of 1024 * parts,
- * 64-byte aligned; not used by FN_PROBE_FMA); team may be NULL where parts is 1. The caller takes the time. */
+ * 64-byte aligned; not used by FN_PROBE_FMA and FN_PROBE_DOT); team may be NULL where parts is 1. FN_PROBE_DOT needs a
+ * table that has it. The caller takes the time. */
 void fn_probe_run(const fn_table *table, int is_double, int what, void *array, int64_t n, int64_t repeat, fn_team *team,
                   int parts);
 

@@ -53,12 +53,14 @@ enum fn_kernel_id {
     FN_KERNEL_COUNT
 };
 
-/* Ceilings of this machine, measured with the table's own instructions (fusednet bench, bench/ceilings.py).
+/* Ceilings of this machine, measured with the table's own instructions (fusednet/bench/ceilings.py).
  * Each runs `repeat` times over n elements of x and y and returns a value that depends on all of the work, so that
  * nothing can be left out. x and y are 64-byte aligned; n a multiple of 1024. */
 typedef struct {
     double (*fma)(int64_t repeat);                                    /* multiply-adds in registers */
     int64_t fma_flop;                                                 /* floating-point operations of one repeat */
+    double (*dot)(int64_t repeat);                                    /* of bfloat16, sums in float; NULL: no such units */
+    int64_t dot_flop;
     double (*read)(const void *x, int64_t n, int64_t repeat);         /* x once */
     double (*write)(void *y, int64_t n, int64_t repeat);              /* y once, past the caches where it is large */
     double (*update)(void *y, int64_t n, int64_t repeat);             /* y read and written in place */

@@ -4,7 +4,8 @@
  *    unit, few enough for sixteen registers.
  * b) The memory probes read, write or update one array in order with the widest loads and stores. `write` goes past the
  *    caches only where the array is larger than FN_STREAM_BYTES, as the kernels do.
- * c) FN_PROBE_PASS ends a pass over the array: without it a compiler may join two passes into one. */
+ * c) `dot` is the same of bfloat16 pairs, two multiply-adds a lane, where there are such units.
+ * d) FN_PROBE_PASS ends a pass over the array: without it a compiler may join two passes into one. */
 
 #ifndef FN_PROBE_CHAINS
 #define FN_PROBE_CHAINS 12
@@ -26,6 +27,23 @@ static double FN_NAME(fn_probe_fma)(int64_t repeat)
     for (int c = 1; c < FN_PROBE_CHAINS; c++) total = VF(add)(total, acc[c]);
     return (double)VF(sum)(total);
 }
+
+#if FN_BF16 && FN_IS_f32
+static double fn_probe_dot_f32(int64_t repeat)
+{
+    V acc[FN_PROBE_CHAINS];
+    volatile float seed = 1.0f;
+    const V a = v_words_f32(VF(set1)(seed), VF(set1)(seed)), b = v_words_f32(VF(set1)(seed - 0.5f), VF(set1)(seed));
+    for (int c = 0; c < FN_PROBE_CHAINS; c++) acc[c] = VF(set1)((float)c);
+    for (int64_t r = 0; r < repeat; r++)
+        for (int step = 0; step < 64; step++)
+#pragma GCC unroll 12
+            for (int c = 0; c < FN_PROBE_CHAINS; c++) acc[c] = v_dot_f32(a, b, acc[c]);
+    V total = acc[0];
+    for (int c = 1; c < FN_PROBE_CHAINS; c++) total = VF(add)(total, acc[c]);
+    return (double)VF(sum)(total);
+}
+#endif
 
 static double FN_NAME(fn_probe_read)(const void *x, int64_t n, int64_t repeat)
 {

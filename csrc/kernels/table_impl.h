@@ -29,6 +29,12 @@
 #define FN_STRING(x) FN_STRING2(x)
 #define FN_TABLE FN_PASTE(fn_table, FN_ISA)
 
+#if FN_BF16
+#define FN_PROBE_DOT fn_probe_dot_f32, 2 * FN_PROBE_FLOP(FN_LANES_f32)
+#else
+#define FN_PROBE_DOT NULL, 0
+#endif
+
 const fn_table FN_TABLE = {
     .isa = FN_STRING(FN_ISA),
     .kernel = {
@@ -42,8 +48,10 @@ const fn_table FN_TABLE = {
         },
     },
     .probe = {
-        {fn_probe_fma_f32, FN_PROBE_FLOP(FN_LANES_f32), fn_probe_read_f32, fn_probe_write_f32, fn_probe_update_f32},
-        {fn_probe_fma_f64, FN_PROBE_FLOP(FN_LANES_f64), fn_probe_read_f64, fn_probe_write_f64, fn_probe_update_f64},
+        {fn_probe_fma_f32, FN_PROBE_FLOP(FN_LANES_f32), FN_PROBE_DOT,
+         fn_probe_read_f32, fn_probe_write_f32, fn_probe_update_f32},
+        {fn_probe_fma_f64, FN_PROBE_FLOP(FN_LANES_f64), NULL, 0,
+         fn_probe_read_f64, fn_probe_write_f64, fn_probe_update_f64},
     },
     .math = {
         {fn_math_exp_f32, fn_math_tanh_f32, FN_ULP_EXP_f32, FN_ULP_TANH_f32},

@@ -8,10 +8,10 @@ cdef extern from "fusednet.h" nogil:
         FN_MAX_PARTS
 
     enum:
-        FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_WRITE, FN_PROBE_UPDATE
+        FN_PROBE_FMA, FN_PROBE_DOT, FN_PROBE_READ, FN_PROBE_WRITE, FN_PROBE_UPDATE
 
     ctypedef struct fn_probe:
-        int64_t fma_flop                                                    # operations of one repeat
+        int64_t fma_flop, dot_flop                                          # operations of one repeat; 0: no such units
 
     ctypedef struct fn_math:
         void (*exp)(void *y, const void *x, int64_t n) noexcept nogil

@@ -18,6 +18,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fusednet._fusednet cimport (
+    FN_PROBE_DOT,
     FN_CHUNK, FN_MAX_PARTS, FN_OP_CHECK, FN_OP_KERNEL, FN_OP_LEAVE, FN_PATCH_INT, FN_PATCH_LOAD,
     FN_PATCH_CELL, FN_PATCH_REAL, FN_PATCH_ROWS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, FN_RUN_CHECK, FN_RUN_DONE,
     FN_RUN_LEFT, FN_RUN_NO_MEMORY, FN_RUN_TIME, fn_call, fn_cursor, fn_isa_count, fn_isa_name, fn_isa_supported,
@@ -360,11 +361,12 @@ def build():
 
 # ---- measured on their own: ceilings of the machine, and the library's exp and tanh -----------------------------------
 
-PROBES = {"fma": FN_PROBE_FMA, "read": FN_PROBE_READ, "write": FN_PROBE_WRITE, "update": FN_PROBE_UPDATE}
+PROBES = {"fma": FN_PROBE_FMA, "dot": FN_PROBE_DOT, "read": FN_PROBE_READ, "write": FN_PROBE_WRITE,
+          "update": FN_PROBE_UPDATE}
 
 
 def probe(int isa, bint is_double, str what, array, int64_t repeat):
-    """Run a probe (csrc/include/fusednet.h) on all threads; the caller takes the time. Its operations ("fma") or bytes."""
+    """Run a probe (csrc/include/fusednet.h) on all threads; the caller takes the time. Its operations or bytes."""
     cdef Py_buffer b
     cdef const fn_table *table = fn_isa_table(isa)
     cdef int number, parts = team_threads, t = is_double
@@ -372,14 +374,16 @@ def probe(int isa, bint is_double, str what, array, int64_t repeat):
     if what not in PROBES:
         raise ValueError(f"probe is {what!r}; known: {', '.join(PROBES)}")
     number = PROBES[what]
+    if number == FN_PROBE_DOT and not table.probe[t].dot_flop:
+        raise ValueError(f"{table.isa.decode()} multiplies no bfloat16 numbers" + (" in float64" if is_double else ""))
     if parts > 1 and team == NULL:
         make_team()
-    if number == FN_PROBE_FMA:
+    if number == FN_PROBE_FMA or number == FN_PROBE_DOT:
         used = take_team()
         with nogil:
             fn_probe_run(table, t, number, NULL, 0, repeat, used, parts)
         leave_team()
-        return table.probe[t].fma_flop * repeat * parts
+        return (table.probe[t].fma_flop if number == FN_PROBE_FMA else table.probe[t].dot_flop) * repeat * parts
     PyObject_GetBuffer(array, &b, PyBUF_STRIDES | PyBUF_WRITABLE)
     try:
         if <size_t>b.buf % 64 or b.itemsize != (8 if is_double else 4) or b.len // b.itemsize % (1024 * parts):

@@ -106,7 +106,8 @@ def probe(what: str, dtype, array, repeat: int, isa: str | None = None) -> int:
 
     Parameters
     ----------
-    what : {"fma", "read", "write", "update"}
+    what : {"fma", "dot", "read", "write", "update"}
+        "dot": multiply-adds of bfloat16 numbers, which only instruction sets with units for them have.
     dtype : {"float32", "float64"}
     array : ndarray or None
         What is read or written, the threads sharing it: on a 64-byte boundary, 1024 elements or a multiple a thread.
@@ -118,7 +119,7 @@ def probe(what: str, dtype, array, repeat: int, isa: str | None = None) -> int:
     Returns
     -------
     int
-        The operations done for "fma", else the bytes that were passed; the time is the caller's to take.
+        The operations done for "fma" and "dot", else the bytes that were passed; the time is the caller's to take.
     """
     return _native.probe(_number(isa), str(dtype) == "float64", what, array, repeat)
 
