@@ -5,10 +5,10 @@ kernel's) and the rates they come from.
 """
 
 import pytest
-from ceilings import Ceilings, all_threads, level_bytes
 from timing import QUICK, measure, use_threads
 
 from fusednet import backends
+from fusednet.bench.ceilings import Ceilings, all_threads, level_bytes
 
 
 def pytest_addoption(parser):

@@ -7,9 +7,7 @@ kernel, ceiling and NumPy have to take turns.
 """
 
 import argparse
-import datetime
 import os
-import platform
 import statistics
 import sys
 from importlib import import_module
@@ -17,14 +15,13 @@ from pathlib import Path
 
 import bench_affine
 import bench_overhead
-import ceilings
-import numpy as np
 import threadpoolctl
 from timing import QUICK, Effort, Result, measure, use_threads
 
 import fusednet
 from fusednet import backends
 from fusednet.backends import native
+from fusednet.bench import ceilings, text
 
 FAMILIES = ("affine", "elementwise", "batch_norm", "optimizers", "rows")
 EXTRAS = ("shapes", "overhead", "import")
@@ -46,13 +43,6 @@ LEGEND = """\
 """
 
 
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.0f} ns"
-
-
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
@@ -64,23 +54,12 @@ LEFT = {0, 1, 2, 6}
 
 def _row(result: Result) -> list[str]:
     job = result.job
-    wanted = [text for text in (_percent(job.share), f"{job.ratio:g}x" if job.ratio else "") if text]
+    wanted = [words for words in (_percent(job.share), f"{job.ratio:g}x" if job.ratio else "") if words]
     return [
-        job.title, job.dtype, job.size, str(result.threads), _time(result.time), _percent(result.spread), result.bound,
-        _percent(result.share), f"{result.ratio:.2f}x" if result.ratio else "", ", ".join(wanted), result.verdict,
+        job.title, job.dtype, job.size, str(result.threads), text.seconds(result.time), _percent(result.spread),
+        result.bound, _percent(result.share), f"{result.ratio:.2f}x" if result.ratio else "", ", ".join(wanted),
+        result.verdict,
     ]
-
-
-def _print(rows: list[list[str]], left=frozenset({0})) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = enumerate(zip(row, widths, strict=True))
-        print("  ".join(f"{cell:<{width}}" if i in left else f"{cell:>{width}}" for i, (cell, width) in cells))
-
-
-def _markdown(rows: list[list[str]], left=frozenset({0})) -> str:
-    marks = ["---" if i in left else "---:" for i in range(len(rows[0]))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], marks, *rows[1:]]) + "\n"
 
 
 class Report:
@@ -92,8 +71,7 @@ class Report:
 
     def add(self, title: str, rows: list[list[str]], left=frozenset({0})) -> None:
         self.sections.append((title, rows, set(left)))
-        print(f"\n{title}\n")
-        _print(rows, left)
+        print(f"\n{title}\n\n{text.plain(rows, frozenset(left))}", end="")
 
     def judge(self, verdict: str, what: str) -> None:
         if verdict:
@@ -104,9 +82,9 @@ class Report:
         return f"{passed} reach what is wanted, {missed} miss it, {told} are bound by arithmetic."
 
 
-def _progress(text: str) -> None:
+def _progress(words: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)
 
 
 def family(report: Report, name: str, table, options, effort: Effort) -> None:
@@ -194,15 +172,11 @@ def imports(report: Report, options) -> None:
     report.add("Import and wheel", rows)
 
 
-def facts(table) -> list[tuple[str, str]]:
+def facts() -> list[tuple[str, str]]:
     blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
-    sizes = ", ".join(f"{name} {size // 1024} KB" for name, size in sorted(ceilings.caches().items()))
     return [
-        ("date", datetime.date.today().isoformat()),
-        ("processor", f"{ceilings.processor()}, {ceilings.all_threads()} cores for this process; {sizes}"),
-        ("system", f"{platform.system()} {platform.release()}, load {', '.join(f'{x:.1f}' for x in os.getloadavg())}"),
-        ("fusednet", f"{fusednet.__version__}, {table.isa}, {native.build_info()['compiler']}"),
-        ("Python, NumPy", f"{platform.python_version()}, {np.__version__}"),
+        *ceilings.facts().items(),
+        ("load", ", ".join(f"{x:.1f}" for x in os.getloadavg())),
         ("BLAS", "; ".join(f"{b['internal_api']} {b['version']} ({b.get('architecture', '')})" for b in blas)),
     ]
 
@@ -212,14 +186,14 @@ def write(report: Report, path: Path, table, told: list[tuple[str, str]]) -> Non
     parts = [
         "# Performance\n",
         f"Written by `python bench/report.py --write {path.as_posix()}`; not edited by hand.\n",
-        "\n".join(f"- {name}: {text}" for name, text in told) + "\n",
+        "\n".join(f"- {name}: {words}" for name, words in told) + "\n",
         LEGEND,
         report.summary() + "\n",
     ]
     if report.verdicts["MISS"]:
         parts.append("Missed:\n\n" + "\n".join(f"- {what}" for what in report.verdicts["MISS"]) + "\n")
     for title, rows, left in report.sections:
-        parts.append(f"## {title.rstrip('.')}\n\n{_markdown(rows, left)}")
+        parts.append(f"## {title.rstrip('.')}\n\n{text.markdown(rows, frozenset(left))}")
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -236,9 +210,9 @@ def main() -> int:
     table = backends.select("native")
     effort = QUICK if options.quick else Effort()
     report = Report()
-    told = facts(table)
-    for name, text in told:
-        print(f"{name:<14} {text}")
+    told = facts()
+    for name, words in told:
+        print(f"{name:<14} {words}")
     if set(options.only) & set(FAMILIES):
         rows = ceilings.table(options.threads, table.isa, rounds=3 if options.quick else 15)
         report.add("Ceilings", rows)

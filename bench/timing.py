@@ -1,6 +1,6 @@
 """Times a job: kernel, ceilings and NumPy in turns, several rounds, the best of each.
 
-Reads jobs.py and ceilings.py; read by report.py and conftest.py.
+Reads jobs.py and fusednet/bench/ceilings.py; read by report.py and conftest.py.
 
 a) In turns, because a shared machine changes its speed from second to second: each round gives all three the same luck.
 b) The best, because what disturbs a run only ever makes it slower; the spread (median over best) is told beside it.
@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from itertools import repeat
 
 import threadpoolctl
-from ceilings import MB, WHATS, Ceilings, level_bytes
 from jobs import Job
 
 import fusednet
 from fusednet.backends.table import Table
+from fusednet.bench.ceilings import MB, WHATS, Ceilings, level_bytes
 
 STREAM_BYTES = 16 * MB
 """FN_STREAM_BYTES of csrc/kernels/kernels.h: what is larger is written past the caches, by kernels and by probes."""

@@ -323,10 +323,9 @@ def test_both_readmes_have_the_same_code():
 def test_the_readme_names_only_options_there_are(capsys):
     """The commands of README and docs/cli.md, up to their files."""
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cli.md"))
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
-    helped = capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["predict", "--help"])
-    helped += capsys.readouterr().out + "--help"
+    helped = "--help"
+    for command in ("train", "predict", "bench"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        helped += capsys.readouterr().out
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - set(re.findall(r"--[a-z-]+", helped)) == set()

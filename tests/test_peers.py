@@ -1,40 +1,33 @@
-"""bench/peers: what can be tested without the other libraries: the turns, the tables, and the loops in NumPy and here.
+"""fusednet.bench beside other libraries: what can be tested without them: turns, tables, the loops in NumPy and here.
 
-Reads bench/ of the source tree; without it (tests of an installed wheel alone) it is skipped.
+The scripts in fusednet/bench/workers are imported by their bare names, as they import each other.
 """
 
 import importlib
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fusednet.backends import native
+from fusednet.bench import ceilings, chart, floor, measure, page, pool, results, workloads
 
-BENCH = Path(__file__).resolve().parent.parent / "bench"
-NAMES = (
-    *("adapter", "chart", "floor", "fusednet_fit", "measure", "numpy_plain", "page", "pool", "worker"),
-    *("workloads", "ceilings"),
-)
-
-pytestmark = [
-    pytest.mark.skipif(not BENCH.is_dir(), reason="no source tree here"),
-    pytest.mark.skipif(not native.isas(), reason="the native backend is not here"),
-]
+SCRIPTS = ("adapter", "fusednet_fit", "numpy_plain", "worker")
+SETUP = Path(__file__).resolve().parent.parent / "bench" / "peers" / "setup.sh"
 
 
 @pytest.fixture
 def peers(monkeypatch):
-    """The modules by name; none stays imported."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    monkeypatch.syspath_prepend(str(BENCH / "peers"))
+    """The modules by name; no script stays imported."""
+    monkeypatch.syspath_prepend(str(pool.HERE))
     before = set(sys.modules)
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
+    modules = (ceilings, chart, floor, measure, page, pool, results, workloads)
+    own = {module.__name__.rpartition(".")[2]: module for module in modules}
+    yield SimpleNamespace(**own, **{name: importlib.import_module(name) for name in SCRIPTS})
     for name in set(sys.modules) - before:
-        if name in NAMES:
+        if name in SCRIPTS:
             del sys.modules[name]
 
 
@@ -90,8 +83,8 @@ def test_dropout_in_numpy_keeps_the_mean(peers, tmp_path):
 
 
 def test_workers_take_turns_and_their_losses_agree(peers, tmp_path, monkeypatch):
-    monkeypatch.setitem(peers.measure.JOBS, "tiny", small(peers))
-    results = peers.measure.Results()
+    monkeypatch.setitem(peers.workloads.JOBS, "tiny", small(peers))
+    results = peers.results.Results()
     workers = [peers.pool.Worker(name, 1, tmp_path, tmp_path / "log") for name in ("fusednet", "numpy")]
     called = []
     try:
@@ -107,7 +100,10 @@ def test_workers_take_turns_and_their_losses_agree(peers, tmp_path, monkeypatch)
     assert all(libraries[name]["1"].seconds and libraries[name]["1"].loss > 0 for name in ("fusednet", "numpy"))
     assert peers.page.loss_verdict(libraries) == ""
     results.save(tmp_path / "results.json")
-    assert peers.measure.Results.load(tmp_path / "results.json") == results
+    assert peers.results.Results.load(tmp_path / "results.json") == results
+    (tmp_path / "other.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"other\.json holds no results of fusednet bench"):
+        peers.results.Results.load(tmp_path / "other.json")
 
 
 def test_a_worker_that_dies_is_told(peers, tmp_path):
@@ -120,7 +116,7 @@ def test_a_worker_that_dies_is_told(peers, tmp_path):
 
 def made(peers, ours: float, others: dict[str, tuple[float, float]], losses=(0.5, 0.5)):
     """Results of one job from seconds of an epoch, others' with 1 and 2 threads."""
-    timed = peers.measure.Timed
+    timed = peers.results.Timed
     libraries = {"fusednet": {"1": timed([ours, ours * 1.1], losses[0])}}
     for name, (one, two) in others.items():
         libraries[name] = {"1": timed([one], losses[1]), "2": timed([two], losses[1])}
@@ -129,8 +125,10 @@ def made(peers, ours: float, others: dict[str, tuple[float, float]], losses=(0.5
 
 def test_the_ratio_is_to_the_better_thread_count_of_the_best_other(peers):
     libraries = made(peers, 1.0, {"torch": (9.0, 4.0), "jax": (3.0, 5.0)})
-    libraries["sklearn"] = {"1": peers.measure.Timed(refusal="no batch norm")}
+    libraries["sklearn"] = {"1": peers.results.Timed(refusal="no batch norm")}
+    libraries["fusednet_medium"] = {"1": peers.results.Timed([0.5])}
     assert peers.page.ratio(libraries) == 3.0
+    assert peers.page.ratio(libraries, "fusednet_medium") == 6.0
     assert peers.page.best_other(libraries)[:2] == ("jax", "1")
     assert peers.page.geometric_mean([2.0, 8.0]) == pytest.approx(4.0)
     assert peers.page.ratio({"fusednet": libraries["fusednet"]}) is None
@@ -153,14 +151,15 @@ def test_a_loss_that_is_no_number_is_told(peers):
 
 
 def test_pages_and_chart_show_every_job(peers):
-    results = peers.measure.Results(versions={"jax": "1"})
+    results = peers.results.Results(versions={"jax": "1"}, facts={"date": "today"})
     results.training = {job: made(peers, 1.0, {"jax": (3.0, 5.0)}) for job in peers.workloads.JOBS}
     results.prediction = {"tiny": {"1": made(peers, 1e-6, {"onnx": (1e-5, 2e-5)})}}
-    text, page = peers.page.text(results), peers.page.markdown(results, "a command", [("date", "today")])
+    text, page = peers.page.plain(results), peers.page.markdown(results, "a command", "chart.svg")
     chart = peers.chart.svg(results)
     for job in peers.workloads.JOBS:
         assert job in text and f"| {job} |" in page and f">{job}</text>" in chart
-    assert "3.00x" in text and "10.00x" in page and "a command" in page
+    assert "3.00x" in text and "10.00x" in page and "a command" in page and "- date: today" in page
+    assert "(chart.svg)" in page
     assert chart.count("3.00x</text>") == len(peers.workloads.JOBS)
 
 
@@ -185,8 +184,62 @@ def test_levels_are_the_smallest_that_hold_the_bytes(peers, monkeypatch):
     assert peers.floor.level(200, 2) == "L2" and peers.floor.level(1001, 2) == "memory"
 
 
-def test_every_library_has_its_file_and_its_environment(peers):
-    script = (BENCH / "peers" / "setup.sh").read_text(encoding="utf-8")
+def test_a_job_is_named_with_its_batch_size(peers):
+    named = peers.workloads.named
+    assert named("default") is peers.workloads.JOBS["default"]
+    assert (named("default@128").batch, named("default@128").rows) == (128, 20000 // 128 * 128)
+    assert peers.workloads.ordered(["rl", "default@8", "tiny", "default"]) == ["tiny", "rl", "default", "default@8"]
+    for name in ("defautl", "default@", "default@0", "default@20001", "default@x"):
+        with pytest.raises(ValueError, match=r"did you mean 'default'|wanted a batch size from 1 to 20,000"):
+            named(name)
+
+
+def test_other_precisions_stand_beside_the_usual_one(peers):
+    results = peers.results.Results()
+    results.training = {"wide": made(peers, 1.0, {"jax": (3.0, 5.0)})}
+    assert peers.page.precisions(results) == []
+    results.training["wide"]["fusednet_medium"] = {"2": peers.results.Timed([0.5, 0.6], 0.6)}
+    head, row = peers.page.precisions(results)
+    assert head == ["job", "fusednet", "ratio", "loss", 'fusednet, "medium"', "ratio", "loss"]
+    assert row[4:] == ["8,192 (2, +10%)", "6.00x", "0.6 (+20%)"]
+    assert "medium" not in str(peers.page.speeds(results)) and "medium" not in peers.chart.svg(results)
+
+
+def test_libraries_are_chosen_from_what_is_installed(peers, monkeypatch, tmp_path):
+    pool = peers.pool
+    monkeypatch.setattr(pool, "LIBRARIES", {
+        name: entry if not entry.environment else replace(entry, needs=("no_such_module",))
+        for name, entry in pool.LIBRARIES.items()
+    })
+    with pytest.raises(ValueError, match="no other library is installed here"):
+        pool.chosen(None, tmp_path, True)
+    with pytest.raises(ValueError, match="PyTorch is installed neither here nor in"):
+        pool.chosen(["torch"], tmp_path, True)
+    with pytest.raises(ValueError, match=r"library is 'trch'.*did you mean 'torch'"):
+        pool.chosen(["trch"], tmp_path, True)
+    assert pool.chosen(["numpy", "numpy"], tmp_path, True) == ["numpy"]
+    python = pool.python_of(pool.LIBRARIES["jax"], tmp_path)
+    assert python is None
+    (tmp_path / "jax" / "bin").mkdir(parents=True)
+    (tmp_path / "jax" / "bin" / "python").touch()
+    assert pool.chosen(None, tmp_path, False) == ["fusednet", "jax", "numpy"]
+    assert pool.chosen(None, tmp_path, True) == ["fusednet", "fusednet_high", "fusednet_medium", "jax", "numpy"]
+
+
+def test_workers_elsewhere_see_no_packages_of_here(peers, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    entry = peers.pool.LIBRARIES["torch"]
+    assert "PYTHONPATH" not in peers.pool.variables_of(entry, 1, True)
+    assert peers.pool.variables_of(entry, 2, False)["PYTHONPATH"] == "/somewhere"
+
+
+def test_every_library_has_its_file(peers):
     for entry in peers.pool.LIBRARIES.values():
-        assert (BENCH / "peers" / f"{entry.module}.py").is_file()
+        assert (peers.pool.HERE / f"{entry.module}.py").is_file()
+
+
+@pytest.mark.skipif(not SETUP.is_file(), reason="no source tree here")
+def test_every_library_has_its_environment(peers):
+    script = SETUP.read_text(encoding="utf-8")
+    for entry in peers.pool.LIBRARIES.values():
         assert not entry.environment or f"    {entry.environment}) packages=" in script

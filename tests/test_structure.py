@@ -116,10 +116,16 @@ ARROWS = {
     ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),
+    "fusednet.bench.workers": ("fusednet",),  # scripts, which import each other by their bare names
+    "fusednet.bench": (
+        *("fusednet", "fusednet.backends", "fusednet.backends.native", "fusednet.bench", "fusednet.errors"),
+    ),
     "fusednet.tabular": (),
     "fusednet.recipe": ("fusednet.tabular",),
     "fusednet.cli": (
         *("fusednet", "fusednet.backends", "fusednet.callbacks", "fusednet.cli", "fusednet.datasets"),
+        *(f"fusednet.bench.{name}" for name in ("ceilings", "chart", "page", "peers", "pool", "results", "text")),
+        *("fusednet.bench.training", "fusednet.bench.workloads"),
         *("fusednet.errors", "fusednet.info", "fusednet.model", "fusednet.optimizers", "fusednet.recipe"),
         *("fusednet.spec", "fusednet.tabular", "fusednet.threads", "fusednet.trainer"),
     ),

@@ -1,4 +1,4 @@
-"""The command ``fusednet``: ``train``, ``predict`` and ``info``, for people who have a file.
+"""The command ``fusednet``: ``train`` and ``predict`` for people who have a file, ``info`` and ``bench`` for all.
 
 `main` is the console script of pyproject.toml and is called by ``python -m fusednet``. Reads cli/_options.py for the
 words, and the module of a subcommand when it is asked for.
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, `WRONG` or `INTERRUPTED`.
+        Exit status: 0, `WRONG` or `INTERRUPTED`; of ``bench``, 1 if what was measured is not as it should be.
     """
     parser = _options.parser()
     options = parser.parse_args(arguments)
@@ -45,13 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "train":
             from fusednet.cli import _train
 
-            status = _train.run(options)
-        else:
+            status = INTERRUPTED if _train.run(options) else 0
+        elif options.command == "predict":
             from fusednet.cli import _predict
 
             status = _predict.run(options)
+        else:
+            from fusednet.cli import _bench
+
+            status = _bench.run(options)
         sys.stdout.flush()
-        return INTERRUPTED if status else 0
+        return status
     except KeyboardInterrupt:
         print("\nfusednet: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -1,6 +1,6 @@
 """The words of the command line: subcommands, options, their ranges and defaults.
 
-Reads errors.py, tabular.py (names of tasks) and the version; read by cli/__init__.py and cli/_train.py.
+Reads errors.py, tabular.py (names of tasks) and the version; read by cli/__init__.py, cli/_train.py, cli/_bench.py.
 
 a) Options that describe the network have no default in the parser (`DEFAULTS` has them): after ``--resume`` they come
    from the model file, and one that is given all the same must agree with it.
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     top = _Parser("fusednet", description="Dense neural networks on CPUs, trained from a file.")
     top.add_argument("--version", action="version", version=f"fusednet {fusednet.__version__}")
-    commands = top.add_subparsers(dest="command", metavar="{train,predict,info}")
+    commands = top.add_subparsers(dest="command", metavar="{train,predict,info,bench}")
     _train(commands.add_parser(
         "train", help="train a network on a table, or on the digits that come with fusednet", allow_abbrev=False,
         description="Train a network on a CSV or Parquet file and save it. Without a file: on handwritten digits.",
@@ -81,6 +81,11 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("-o", "--output", metavar="FILE", help="where to; by default to the standard output")
     predict.add_argument("--threads", type=_checked(errors.integer, 1), metavar="N")
     commands.add_parser("info", help="show version, instruction set, threads, backends and build", allow_abbrev=False)
+    _bench(commands.add_parser(
+        "bench", help="measure trainings on this machine, beside its limits and other libraries", allow_abbrev=False,
+        description="Measure how fast networks are trained on this machine: alone, beside what the machine can do at "
+                    "best (--ceilings), or beside the other libraries that are installed (--peers).",
+    ))
     return top
 
 
@@ -112,3 +117,37 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on with the training in the output file, which was stopped")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _counts(text: str) -> tuple[int | str, ...]:
+    words = _names(text)
+    if not words or not all(word == "all" or (word.isdecimal() and int(word)) for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers of threads; wanted such as 1,all")
+    return tuple(word if word == "all" else int(word) for word in words)
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    whole, positive = _checked(errors.integer, 1), _checked(errors.real, 0, open_low=True)
+    parser.add_argument("jobs", nargs="*", metavar="JOB",
+                        help="tiny, rl, default, tabular, book, mnist, deep, wide, bigbatch, with --peers also "
+                             "predict; by default all. default@8 is the job default in batches of 8")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--ceilings", action="store_true",
+                      help="multiply-adds per second, and bytes per second of each level of memory, at best")
+    what.add_argument("--peers", action="store_true", help="the jobs on other libraries too, in turns")
+    parser.add_argument("--threads", type=_counts, default=(1, "all"), metavar="N,...", help="1,all")
+    parser.add_argument("--rounds", type=whole, metavar="N", help="turns; 5, of ceilings 15")
+    parser.add_argument("--seconds", type=positive, metavar="SECONDS", help="of a turn of a job; 0.4")
+    peers = parser.add_argument_group("with --peers")
+    peers.add_argument("--libraries", type=_names, metavar="NAME,...", help="by default all that are installed")
+    peers.add_argument("--environments", metavar="FOLDER",
+                       help="with a virtual environment for each library; by default that of bench/peers/setup.sh")
+    peers.add_argument("--write", metavar="FILE.md", help="the tables as a page")
+    peers.add_argument("--chart", metavar="FILE.svg", help="the chart; peers.svg in this folder")
+    peers.add_argument("--results", metavar="FILE.json", help="takes the figures, and keeps those of other jobs")
+    peers.add_argument("--tables", action="store_true", help="measure nothing more: show what --results has")
+    peers.add_argument("--wait", action="store_true", help="when all is compiled, wait for a line before timing a job")
+
+
+PEERS = ("libraries", "environments", "write", "chart", "results", "tables", "wait")
+"""The options that need ``--peers``."""

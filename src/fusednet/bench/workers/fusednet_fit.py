@@ -1,4 +1,4 @@
-"""fusednet itself, as its users call it: `fit` on arrays. Run by worker.py, in the environment of run.py."""
+"""fusednet itself, as its users call it: `fit` on arrays. Run by worker.py, in the environment of fusednet bench."""
 
 import adapter
 import numpy as np
@@ -8,6 +8,7 @@ import fusednet as fn
 
 class Library(adapter.Library):
     package = "fusednet"
+    precision = "highest"
 
     def prepare(self, task):
         fn.set_num_threads(task.threads)
@@ -26,7 +27,8 @@ class Library(adapter.Library):
             "momentum": lambda: fn.SGD(task.rate, momentum=adapter.SGD_MOMENTUM),
             "adam": lambda: fn.Adam(task.rate, beta_1=b1, beta_2=b2, epsilon=epsilon),
         }[task.optimizer]()
-        self.model.compile(optimizer, "sparse_categorical_crossentropy" if task.loss == "ce" else "mse")
+        loss = "sparse_categorical_crossentropy" if task.loss == "ce" else "mse"
+        self.model.compile(optimizer, loss, matmul_precision=self.precision)
         self.model.build(task.features)
         kernels = iter(task.kernels)
         weights = self.model.get_weights()

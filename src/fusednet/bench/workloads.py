@@ -1,15 +1,17 @@
 """The training jobs that the library is measured on: one job is one dense network, data as wide, a batch size.
 
-Read by training.py. Features are float32 standard normal numbers in memory; the order of rows is drawn anew in each
-epoch. The figure is training rows per second.
+Read by training.py, measure.py and floor.py; a job with another batch size is named as "NAME@BATCH". Features are
+float32 standard normal numbers in memory; the order of rows is drawn anew in each epoch. The figure is training rows
+per second.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 import fusednet as fn
+from fusednet import errors
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,32 @@ JOBS = {
     "wide": Job(1024, (2048, 2048, 2048), 1000, "ce", "adam", 0.001, 512, 4096),
     "bigbatch": Job(256, (512, 512, 512), 1, "mse", "adam", 0.001, 4096, 65536, batch_norm=True),
 }
+
+
+def named(name: str) -> Job:
+    """The job of that name; "default@8" is the job "default" in batches of 8, and of a multiple of 8 rows.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    base, at, size = name.partition("@")
+    if base not in JOBS:
+        raise errors.unknown("workloads", "job", base, JOBS)
+    job = JOBS[base]
+    if not at:
+        return job
+    batch = int(size) if size.isdecimal() else 0
+    if not 1 <= batch <= job.rows:
+        raise ValueError(f"job is {name!r}; wanted a batch size from 1 to {job.rows:,} behind the @")
+    return replace(job, batch=batch, rows=job.rows // batch * batch)
+
+
+def ordered(names) -> list[str]:
+    """Names of jobs in the order of `JOBS`, other batch sizes behind their job."""
+    def place(name: str) -> tuple[int, int]:
+        base, _, size = name.partition("@")
+        return list(JOBS).index(base), int(size or 0)
+
+    return sorted(names, key=place)

@@ -1,6 +1,6 @@
 """The chart of training speeds: an SVG, made as text.
 
-Reads measure.py, page.py and pool.py; read by run.py.
+Reads page.py, pool.py and results.py; read by peers.py.
 
 a) A row for each job, a dot for each library: its speed over that of the best library but ours, on a logarithmic axis.
    Bars of jobs whose rows per second differ by a factor of 10,000 would tell nothing.
@@ -10,10 +10,10 @@ b) One light background, so that it reads the same on any page.
 import math
 from html import escape
 
-import pool
-from measure import Results
-from page import best_other, better, geometric_mean, ratio
-from workloads import JOBS
+from fusednet.bench import pool
+from fusednet.bench.page import best_other, better, geometric_mean, names_of, ratio
+from fusednet.bench.results import OURS, Results
+from fusednet.bench.workloads import ordered
 
 WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 860, 34, 96, 76, 82, 52
 LEAST, MOST = 1 / 64, 16
@@ -59,16 +59,15 @@ def _legend(names: list[str]) -> list[str]:
 
 
 def svg(results: Results) -> str:
-    """The picture, of all jobs that were measured."""
-    jobs = [job for job in JOBS if job in results.training and ratio(results.training[job])]
-    there = {name for job in jobs for name in results.training[job]}
-    names = [name for name in pool.LIBRARIES if name in there]
+    """The picture, of all jobs on which another library was measured too; there must be one."""
+    jobs = [job for job in ordered(results.training) if ratio(results.training[job])]
+    names = names_of(results)
     height = TOP + ROW * len(jobs) + BOTTOM
-    mean = f", {geometric_mean([ratio(results.training[job]) for job in jobs]):.1f}x in the mean" if jobs else ""
+    mean = geometric_mean([ratio(results.training[job]) for job in jobs])
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' {STYLE}>",
         f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>",
-        _text(LEFT, 22, f"Training speed beside the best other library{mean}", "start",
+        _text(LEFT, 22, f"Training speed beside the best other library, {mean:.1f}x in the geometric mean", "start",
               "font-size='15' font-weight='bold'"),
         *_legend(names), *_axis(height),
     ]  # fmt: skip
@@ -76,12 +75,12 @@ def svg(results: Results) -> str:
         libraries, y = results.training[job], TOP + ROW * (i + 0.5)
         one = best_other(libraries)[2].best
         parts.append(_text(LEFT - 12, y + 4.5, job, "end"))
-        ours = one / better(libraries[pool.OURS])[1].best
+        ours = one / better(libraries[OURS])[1].best
         parts.append(f"<line x1='{place(1):.1f}' y1='{y}' x2='{place(ours):.1f}' y2='{y}' stroke='#c0392b' "
                      "stroke-width='4' stroke-opacity='0.35'/>")
         for name in reversed(names):  # ours is drawn last
             if found := better(libraries.get(name, {})):
-                size = 7 if name == pool.OURS else 5
+                size = 7 if name == OURS else 5
                 parts.append(f"<circle cx='{place(one / found[1].best):.1f}' cy='{y}' r='{size}' "
                              f"fill='{pool.LIBRARIES[name].color}' stroke='#ffffff'/>")
         parts.append(_text(WIDTH - RIGHT + 14, y + 4.5, f"{ours:.2f}x", more="font-weight='bold'"))

@@ -1,27 +1,25 @@
-"""Measures the jobs on the libraries in turns, and keeps what was measured in a file.
+"""Measures a job, or a network's predictions, on the libraries in turns.
 
-Reads pool.py, workloads.py and floor.py; read by run.py and page.py.
+Reads pool.py, workloads.py, floor.py and results.py; read by peers.py and page.py.
 
 a) Everything is compiled, by an epoch of each, before anything is timed: `ready` is called in between, where a person
    may quiet the machine.
 b) Libraries and numbers of threads take turns, round by round; the best epoch counts, the spread (median over best) is
    told. What is far slower than the best other is timed in the first round only.
-c) A file of results grows job by job and library by library, so that a table can be put together from several short
-   runs on one machine. Ratios that are claimed come from runs in which both took turns.
 """
 
-import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import pool
-from floor import Rates, floor
-from workloads import JOBS, Job
+
+from fusednet.bench import ceilings, pool
+from fusednet.bench.floor import Rates, floor
+from fusednet.bench.results import OURS, Results, Timed
+from fusednet.bench.workloads import JOBS, Job, named
 
 
 def loss_epochs(job: Job) -> int:
@@ -42,65 +40,6 @@ PREDICTIONS = {
 """Networks that predict; their training is not measured."""
 
 PREDICTION_ROWS = (1, 10_000)
-
-
-@dataclass
-class Timed:
-    """What one library reached on one job with so many threads; seconds of epochs, or of calls.
-
-    `more_losses` are of other orders of rows, from the same weights: what they differ by is noise.
-    """
-
-    seconds: list[float] = field(default_factory=list)
-    loss: float | None = None
-    more_losses: list[float] = field(default_factory=list)
-    refusal: str = ""
-
-    @property
-    def best(self) -> float:
-        return min(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """How far the median is above the best, relative to the best."""
-        return statistics.median(self.seconds) / self.best - 1
-
-
-@dataclass
-class Results:
-    """All that was measured, as it is in the file.
-
-    Attributes
-    ----------
-    training : dict
-        job -> library -> threads (text) -> `Timed`.
-    rates : dict
-        The machine's, as `floor.Rates` keeps them.
-    prediction : dict
-        network -> rows (text) -> library -> threads (text) -> `Timed`.
-    versions : dict
-        library -> its version.
-    """
-
-    training: dict = field(default_factory=dict)
-    rates: dict = field(default_factory=dict)
-    prediction: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=dict)
-
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> "Results":
-        """Those of the file, or none where there is no file."""
-        if not path.exists():
-            return cls()
-        told = json.loads(path.read_text(encoding="utf-8"))
-
-        def timed(words: dict, depth: int):
-            return Timed(**words) if not depth else {key: timed(value, depth - 1) for key, value in words.items()}
-
-        return cls(timed(told["training"], 3), told["rates"], timed(told["prediction"], 4), told["versions"])
 
 
 def say(text: str) -> None:
@@ -128,13 +67,14 @@ def prepare(worker: pool.Worker, job: Job, folder: Path, seed: int) -> Timed:
 
 def rivals(timed: dict[tuple[str, int], Timed]) -> float:
     """The best epoch of all but ours."""
-    return min((t.best for (name, _), t in timed.items() if name != pool.OURS and t.seconds), default=float("inf"))
+    theirs = (t.best for (name, _), t in timed.items() if not pool.LIBRARIES[name].ours and t.seconds)
+    return min(theirs, default=float("inf"))
 
 
 def measure(name: str, workers: list[pool.Worker], results: Results, rounds: int, seconds: float,
             ready: Callable[[], None]) -> None:
     """A job's training on all workers, into the results."""
-    job = JOBS[name]
+    job = named(name)
     timed: dict[tuple[str, int], Timed] = {}
 
     def ask(worker: pool.Worker, what: str, **more) -> dict:
@@ -148,7 +88,7 @@ def measure(name: str, workers: list[pool.Worker], results: Results, rounds: int
 
     with tempfile.TemporaryDirectory() as folder:
         stage(job, Path(folder))
-        ours = [worker for worker in workers if worker.name == pool.OURS]
+        ours = [worker for worker in workers if worker.name == OURS]
         losses = []
         for seed in MORE_SEEDS if ours else ():  # on the last of them, which has the most threads
             if not prepare(ours[-1], job, Path(folder), seed).refusal:
@@ -159,15 +99,15 @@ def measure(name: str, workers: list[pool.Worker], results: Results, rounds: int
             if not mine.refusal:
                 ask(worker, "epochs", number=1)
     if ours:
-        timed[pool.OURS, ours[-1].threads].more_losses = losses
+        timed[OURS, ours[-1].threads].more_losses = losses
     ready()
-    for threads in sorted({worker.threads for worker in workers}):
+    for threads in sorted({worker.threads for worker in workers}) if ceilings.can_probe() else ():
         floor(job, threads, Rates(results.rates))
     for turn in range(rounds):
         best = rivals(timed)
         for worker in workers:
             mine = timed[worker.name, worker.threads]
-            if mine.refusal or (turn and worker.name != pool.OURS and mine.best > SLOW * best):
+            if mine.refusal or (turn and not pool.LIBRARIES[worker.name].ours and mine.best > SLOW * best):
                 continue
             if not turn:
                 mine.seconds += ask(worker, "epochs", number=loss_epochs(job) - 1).get("seconds", [])

@@ -1,6 +1,6 @@
 """The floor of a training: the time per epoch that this machine cannot beat, from measured rates.
 
-Reads workloads.py and ceilings.py; read by peers/run.py.
+Reads workloads.py and ceilings.py; read by training.py, measure.py and page.py.
 
 a) The floor is the larger of the products' operations over the multiply-add rate, and of the bytes that must be moved
    over the rates of the memory levels that they must come from.
@@ -13,8 +13,8 @@ c) Weights and moments live in the smallest level that holds them, for the whole
 from dataclasses import dataclass
 from itertools import pairwise
 
-import ceilings
-from workloads import Job
+from fusednet.bench import ceilings
+from fusednet.bench.workloads import Job
 
 SIZE = 4
 """Bytes of a float32."""

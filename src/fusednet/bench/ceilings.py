@@ -1,14 +1,14 @@
 """What this machine can do at best: multiply-adds per second, and bytes per second of each memory level.
 
 Calls the probes of the instruction set in use (csrc/kernels/probe_impl.h) through fusednet.backends.native; read by
-timing.py. `python bench/ceilings.py` prints the table.
+floor.py, by cli/_bench.py (``fusednet bench --ceilings``) and by the scripts in bench/.
 
 a) Rates are of so-and-so many threads at once: a probe runs on the library's own team, as kernels do.
 b) A rate is the best of several runs, and each run takes a millisecond: on a shared machine the best is what is there.
 c) Cache sizes come from /sys, because sysconf gives the sum over caches that one core cannot use.
 """
 
-import argparse
+import datetime
 import os
 import platform
 import time
@@ -19,7 +19,7 @@ import numpy as np
 
 import fusednet
 from fusednet import backends
-from fusednet.backends import native
+from fusednet.bench import text
 
 KB, MB = 1024, 1024 * 1024
 WHATS = ("read", "write", "update")
@@ -76,6 +76,29 @@ def _written(size: int) -> np.ndarray:
     return array
 
 
+def facts() -> dict[str, str]:
+    """The machine and this library, in words: what figures were measured on."""
+    sizes = ", ".join(f"{name} {size // KB} KB" for name, size in sorted(caches().items()))
+    table = backends.current()
+    parts = [fusednet.__version__, table.backend, table.isa]
+    if table.backend == "native":
+        from fusednet.backends import native
+
+        parts.append(native.build_info()["compiler"])
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": f"{processor()}, {all_threads()} cores for this process; {sizes}",
+        "system": f"{platform.system()} {platform.release()}",
+        "fusednet": ", ".join(part for part in parts if part),
+        "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
+    }
+
+
+def can_probe() -> bool:
+    """Whether there are probes: they are native code."""
+    return "native" in backends.available()
+
+
 class Ceilings:
     """The probes of one instruction set on a number of threads.
 
@@ -85,10 +108,20 @@ class Ceilings:
         Probes run on so many at once.
     isa : str, optional
         By default the one in use.
+
+    Raises
+    ------
+    ValueError
+        If the native backend is not installed.
     """
 
     def __init__(self, threads: int, isa: str | None = None):
+        if not can_probe():
+            raise ValueError("the rates of the machine are measured by native code, and fusednet was built without it")
+        from fusednet.backends import native
+
         backends.select("native")  # the team is the native table's
+        self._probe = native.probe
         self.threads = threads
         self.isa = isa or native.chosen_isa()
         self._memory = _written(MB)
@@ -104,22 +137,28 @@ class Ceilings:
 
     def _run(self, what: str, dtype: str, array: np.ndarray | None, repeat: int) -> tuple[float, int]:
         start = time.perf_counter()
-        amount = native.probe(what, dtype, array, repeat, self.isa)
+        amount = self._probe(what, dtype, array, repeat, self.isa)
         return time.perf_counter() - start, amount
 
+    @property
+    def units(self) -> bool:
+        """Whether the instruction set multiplies bfloat16 numbers."""
+        return self.isa.endswith("bf16")
+
     def rate(self, what: str, dtype: str, total: int = 0) -> float:
-        """One run of a probe: floating-point operations per second for "fma", else bytes per second.
+        """One run of a probe: floating-point operations per second for "fma" and "dot", else bytes per second.
 
         Parameters
         ----------
-        what : {"fma", "read", "write", "update"}
+        what : {"fma", "dot", "read", "write", "update"}
+            "dot": multiply-adds of bfloat16 numbers, summed in float32; where there are `units`.
         dtype : {"float32", "float64"}
         total : int
             Bytes that all threads together go over, again and again.
         """
         before = fusednet.get_num_threads()
         fusednet.set_num_threads(self.threads)
-        array = None if what == "fma" else self._array(dtype, total)
+        array = None if what in ("fma", "dot") else self._array(dtype, total)
         key = what, dtype, total
         if key not in self._repeats:
             repeat = 1
@@ -138,38 +177,22 @@ class Ceilings:
         return max(self.rate(what, dtype, total) for _ in range(rounds))
 
 
-def table(threads: list[int], isa: str | None = None, rounds: int = 7) -> list[list[str]]:
+def table(counts: list[int], isa: str | None = None, rounds: int = 7) -> list[list[str]]:
     """The measured ceilings as rows of text, the first row the head."""
+    teams = [Ceilings(n, isa) for n in counts]
+    products = [("fma", "float32"), ("fma", "float64"), *([("dot", "float32")] if teams[0].units else [])]
     rows = [[""]]
-    rows += [[f"multiply-adds, {dtype}"] for dtype in ("float32", "float64")]
+    rows += [[f"multiply-adds, {dtype if what == 'fma' else 'bfloat16 with float32 sums'}"] for what, dtype in products]
     for level in LEVELS:
         total = level_bytes(level)
         size = f"{total / MB:g} MB" if total >= MB else f"{total / KB:g} KB"
         rows += [[f"{what}, {level} ({size} a thread)"] for what in WHATS]
-    for n in threads:  # one team after the other: a new one first has to be spread over the processors
-        ceilings = Ceilings(n, isa)
-        ceilings.best("fma", "float32", rounds=100)
-        rates = [f"{ceilings.best('fma', dtype, rounds=rounds) / 1e9:.1f} GFLOP/s" for dtype in ("float32", "float64")]
+    for n, team in zip(counts, teams, strict=True):  # one by one: a new team first has to be spread over the processors
+        team.best("fma", "float32", rounds=100)
+        rates = [f"{team.best(what, dtype, rounds=rounds) / 1e9:.1f} GFLOP/s" for what, dtype in products]
         for level in LEVELS:
             bytes_ = level_bytes(level) * n
-            rates += [f"{ceilings.best(what, 'float32', bytes_, rounds) / 1e9:.1f} GB/s" for what in WHATS]
-        for row, cell in zip(rows, [f"{n} thread{'s' if n > 1 else ''}", *rates], strict=True):
+            rates += [f"{team.best(what, 'float32', bytes_, rounds) / 1e9:.1f} GB/s" for what in WHATS]
+        for row, cell in zip(rows, [text.threads(n), *rates], strict=True):
             row.append(cell)
     return rows
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the ceilings of this machine.")
-    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, all_threads()}))
-    parser.add_argument("--isa", choices=[name for name, has in native.isas().items() if has])
-    options = parser.parse_args()
-    print(f"{processor()}, {options.isa or native.chosen_isa()}, caches {caches()}")
-    rows = table(options.threads, options.isa)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = enumerate(zip(row, widths, strict=True))
-        print("  ".join(f"{cell:<{width}}" if i == 0 else f"{cell:>{width}}" for i, (cell, width) in cells))
-
-
-if __name__ == "__main__":
-    main()

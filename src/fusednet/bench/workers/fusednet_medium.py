@@ -1,0 +1,7 @@
+"""fusednet with `matmul_precision="medium"`; the rest is fusednet_fit.py's. Run by worker.py."""
+
+import fusednet_fit
+
+
+class Library(fusednet_fit.Library):
+    precision = "medium"
