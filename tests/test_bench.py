@@ -3,11 +3,14 @@
 Jobs are small ones that take the place of the real ones; no test looks at a speed.
 """
 
+import importlib
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fusednet as fn
@@ -17,6 +20,7 @@ from fusednet.bench.results import Results, Timed
 from fusednet.cli import _bench, main
 
 NATIVE = pytest.mark.skipif("native" not in available(), reason="no native table, so no probes")
+SCRIPTS = Path(__file__).resolve().parent.parent / "bench"
 SHORT = ["--rounds", "1", "--seconds", "0.001", "--threads", "1"]
 
 
@@ -147,3 +151,42 @@ def test_a_loss_that_depends_on_threads_and_a_cliff_are_told():
 def test_the_package_does_not_read_its_benchmark():
     code = "import sys, fusednet, fusednet.model; print([name for name in sys.modules if 'bench' in name])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# ---- bench/precision.py ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def precision(monkeypatch):
+    """The script as a module."""
+    if not SCRIPTS.is_dir():
+        pytest.skip("no source tree here")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    before = set(sys.modules)
+    yield importlib.import_module("precision")
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(SCRIPTS)):
+            del sys.modules[name]
+
+
+def test_errors_of_products_are_seen(precision):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((40, 40)).astype(np.float32) for _ in range(2))
+    exact = a.astype(np.float64) @ b
+    assert precision.error(exact, a, b) == 0 and 0 < precision.error(a @ b, a, b) < 1e-6
+    wrong = exact.copy()
+    wrong[7, 3] += 0.01 * (np.abs(a[7]) @ np.abs(b[:, 3]))
+    assert precision.error(wrong, a, b) == pytest.approx(0.01)
+    assert precision.error(np.zeros_like(exact), a, b) > 0.1
+    assert precision.error(np.ones((2, 2)), np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)) == np.inf
+
+
+def test_errors_are_of_every_value_range_and_product(precision):
+    ranges = precision.value_ranges()
+    assert set(ranges) >= {"normal", "positive", "negative", "mixed", "large", "tiny", "zeros", "subnormal"}
+    for name, listed in ranges.items():
+        assert name == "negative" or {case.kernel for case in listed} == set(precision.MATRICES)
+        assert any(min(case.sizes.values()) == precision.LARGE for case in listed)
+    for case in (ranges["normal"][1], ranges["mixed"][-1]):
+        a, b = precision.factors(case)
+        assert precision.error(precision.multiplied(precision.backends.current(), case, 0), a, b) < 1e-6
