@@ -41,7 +41,7 @@ def run(jobs: list[str], results: Results, libraries: list[str], environments: P
     logs : Path
         A folder that takes what the libraries print.
     wait : bool
-        When all is compiled, wait for a line of standard input before a job is timed.
+        When all is compiled, say so and wait for a line of standard input before a job is timed.
     keep : callable
         Called after each job, to save what there is.
     """
@@ -71,6 +71,7 @@ def run(jobs: list[str], results: Results, libraries: list[str], environments: P
                 training = [worker for worker in workers if pool.LIBRARIES[worker.name].trains]
                 measure.measure(job, training, results, rounds, seconds, ready)
             keep()
+            measure.say(f"{job} is done")
     finally:
         for worker in workers:
             worker.close()

@@ -74,6 +74,6 @@ def wrong(results: Results) -> list[str]:
             told.append(f"{name}: the loss depends on the number of threads")
         one, most = (mine[count] for count in (min(mine, key=int), max(mine, key=int)))
         if one.best < CLIFF * most.best:
-            told.append(f"{name}: {max(mine, key=int)} threads are slower than {min(mine, key=int)} by "
-                        f"{most.best / one.best - 1:.0%}")
+            told.append(f"{name}: {max(mine, key=int)} threads reach {one.best / most.best:.2f} times the speed of "
+                        f"{min(mine, key=int)}")
     return told
