@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_a_probe_that_is_not_there_is_refused():
         assert native.probe("dot", "float32", None, 3) == 3 * 2 * native.probe("fma", "float32", None, 1)
 
 
-def test_beside_numpy_it_writes_page_and_chart(capsys, tmp_path):
+def test_beside_numpy_it_writes_page_and_chart(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     arguments = ["--peers", "--results", "r.json", "--write", "p.md", "--chart", "c.svg"]
     assert main(["bench", "tiny", *arguments, "--libraries", "fusednet,numpy", *SHORT]) in (0, 1)  # of 9 steps the loss
     told = capsys.readouterr()
@@ -93,6 +95,7 @@ def test_beside_numpy_it_writes_page_and_chart(capsys, tmp_path):
     for words in (command, "(c.svg)", "| tiny |", "## Training, loss", "- date: "):
         assert words in page
     assert "numpy" in Results.load(tmp_path / "r.json").training["tiny"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.svg", "p.md", "r.json"], "something was left behind"
     (tmp_path / "p.md").unlink()
     assert main(["bench", "--tables", *arguments]) in (0, 1)
     assert (tmp_path / "p.md").read_text(encoding="utf-8") == page

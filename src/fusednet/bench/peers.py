@@ -20,7 +20,7 @@ def _wait(name: str) -> None:
 
 
 def run(jobs: list[str], results: Results, libraries: list[str], environments: Path, counts: list[int], rounds: int,
-        seconds: float, logs: Path, wait: bool, keep: Callable[[], None]) -> None:
+        seconds: float, logs: Path, wait: bool, keep: Callable[[], None]) -> bool:
     """Measure the jobs into the results.
 
     Parameters
@@ -44,9 +44,14 @@ def run(jobs: list[str], results: Results, libraries: list[str], environments: P
         When all is compiled, say so and wait for a line of standard input before a job is timed.
     keep : callable
         Called after each job, to save what there is.
+
+    Returns
+    -------
+    bool
+        Whether a library failed at something; `logs` then says more.
     """
     results.facts = ceilings.facts()
-    workers = []
+    workers, failed = [], False
     try:
         for name in libraries:
             workers += [pool.Worker(name, n, environments, logs / f"{name}-{n}.log") for n in counts]
@@ -57,6 +62,7 @@ def run(jobs: list[str], results: Results, libraries: list[str], environments: P
                 measure.say(f"left out: {error}")
                 worker.close()
                 workers.remove(worker)
+                failed = True
         for job in jobs:
             measure.say(job)
 
@@ -72,6 +78,7 @@ def run(jobs: list[str], results: Results, libraries: list[str], environments: P
                 measure.measure(job, training, results, rounds, seconds, ready)
             keep()
             measure.say(f"{job} is done")
+        return failed or any(worker.failed for worker in workers)
     finally:
         for worker in workers:
             worker.close()

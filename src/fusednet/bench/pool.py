@@ -155,7 +155,7 @@ class Worker:
     """
 
     def __init__(self, name: str, threads: int, folder: Path, log: Path):
-        self.name, self.threads, self.log = name, threads, log
+        self.name, self.threads, self.log, self.failed = name, threads, log, False
         entry = LIBRARIES[name]
         python = python_of(entry, folder)
         command = [str(python), str(HERE / "worker.py"), entry.module, str(threads)]
@@ -180,6 +180,7 @@ class Worker:
         self._signal("SIGSTOP")
         told = json.loads(line) if line else {"error": f"its process ended with status {self.process.wait()}"}
         if "error" in told:
+            self.failed = True
             raise WorkerError(f"{LIBRARIES[self.name].title}, {self.threads} threads: {told['error']} (see {self.log})")
         return told
 

@@ -9,6 +9,7 @@ c) Exit status 1 says that what was measured is not as it should be: a loss that
    are slower than fewer.
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -100,8 +101,10 @@ def _peers(options, counts: list[int]) -> int:
         libraries = pool.chosen(options.libraries, environments, units)
         logs = Path(tempfile.mkdtemp(prefix="fusednet-bench-"))
         rounds, seconds = options.rounds or ROUNDS, options.seconds or SECONDS
-        peers.run(jobs, results, libraries, environments, counts, rounds, seconds, logs, options.wait,
-                  lambda: results.save(kept) if kept else None)
+        failed = peers.run(jobs, results, libraries, environments, counts, rounds, seconds, logs, options.wait,
+                           lambda: results.save(kept) if kept else None)
+        if not failed:
+            shutil.rmtree(logs)
     print(page.plain(results), end="")
     if any(page.ratio(libraries) for libraries in results.training.values()):
         drawn.write_text(chart.svg(results), encoding="utf-8")
