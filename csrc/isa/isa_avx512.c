@@ -16,6 +16,8 @@
     U(7, 1) U(7, 2) U(7, 3) U(8, 1) U(8, 2) U(8, 3)                                     \
     U(9, 1) U(9, 2) U(10, 1) U(10, 2) U(11, 1) U(11, 2)                                 \
     U(12, 1) U(12, 2) U(13, 1) U(13, 2) U(14, 1) U(14, 2)
+#define FN_UKR_LIST_AHEAD(U) U(10, 2) U(11, 2) U(12, 2) U(13, 2) U(14, 2) /* whole tiles that ask for the next block */
+#define FN_ODD_ROWS 8 /* rows of a tile one vector wider than a panel */
 #define FN_DIRECT_BYTES (128 * 1024)
 
 #ifndef FN_ISA

@@ -8,8 +8,10 @@
  *    vectors; they are chosen by the whole problem's shape.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
  *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
- *    enough to pay for it or B is transposed, read in place otherwise.
- * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A.
+ *    enough to pay for it or B is transposed, read in place otherwise. The last panel is a vector wider where a panel of
+ *    one vector would be left, since that has too few sums for its loads (FN_ODD_ROWS).
+ * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A. During the last panels of a block of A the
+ *    tiles ask for the rows of the next (fn_asked), which halves the time of packing them.
  * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end. */
 
 #ifndef FN_GEMM_SHARED
@@ -17,13 +19,21 @@
 #ifndef FN_BF16
 #define FN_BF16 0
 #endif
+#ifndef FN_ODD_ROWS
+#define FN_ODD_ROWS 0
+#endif
+#ifndef FN_UKR_LIST_AHEAD
+#define FN_UKR_LIST_AHEAD(U)
+#endif
 #define FN_KC 1024                             /* k of a block: C is read and written seldom */
 #define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
-#define FN_ROW_PAD 16                          /* elements after each packed row of A */
+#define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
 #define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows that are read once */
 #define FN_NEXT_TILE 4096                      /* bytes of rows of A that L1 holds eight of: the next four are asked for */
+#define FN_AHEAD_PANELS 2                      /* panels of B in whose tiles the next block of A is asked for */
+#define FN_ASK_BYTES (1 << 20)                 /* bytes of A up to which L2 holds it anyway */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
@@ -31,8 +41,12 @@
 /* What dot products ask for ahead of its use; the constant that selects the code of a loop. */
 enum fn_ahead { FN_AHEAD_NOTHING, FN_AHEAD_ROWS, FN_AHEAD_COLUMNS };
 
-/* n items over `tiles` tiles as evenly as can be: the first item of tile i. */
-static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
+/* n items over `tiles` tiles as evenly as can be: the first item of tile i. The larger tiles come first: blocks in which
+ * the heights of tiles alternate take 2 % longer than blocks of one height each. */
+static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i)
+{
+    return n / tiles * i + (i < n % tiles ? i : n % tiles);
+}
 #endif
 
 /* What a tile starts from and ends with. */
@@ -43,6 +57,8 @@ typedef struct {
     const FN_T *mask; /* where given, C = 0 where mask[i*ldmask + j] <= 0: relu's derivative */
     int64_t ldmask;
     int64_t count;    /* elements of the last vector of a row, where it is a part vector */
+    const FN_T *next; /* where the micro-kernel asks ahead: next[p*step] with each p */
+    int64_t step;
 } FN_NAME(fn_tile);
 
 typedef void (*FN_NAME(fn_ukr))(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, FN_T *c,
@@ -56,11 +72,13 @@ typedef void (*FN_NAME(fn_ukr))(int64_t k, const FN_T *a, int64_t ra, int64_t ca
 #endif
 
 /* c[i*ldc + j] = end(init + sum_p a[i*ra + p*ca] b[p*rb + j]), i < mr, j < nv vectors, the last one of t->count
- * elements if part. c may be init. mr, nv and part are constants where it is inlined. */
+ * elements if part. c may be init. mr, nv, part, words and ahead are constants where it is inlined. */
 static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
-    const int mr, const int nv, const int part, const int words, int64_t k, const FN_T *restrict a, int64_t ra, int64_t ca,
-    const FN_T *restrict b, int64_t rb, FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)
+    const int mr, const int nv, const int part, const int words, const int ahead, int64_t k, const FN_T *restrict a,
+    int64_t ra, int64_t ca, const FN_T *restrict b, int64_t rb, FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)
 {
+    const FN_T *next = ahead ? t->next : NULL;
+    const int64_t step = ahead ? t->step : 0;
     V acc[FN_MR][FN_NV_MAX];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
@@ -80,6 +98,10 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
             const V x = VF(set1)(a[i * ra]);
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) acc[i][v] = FN_MULTIPLY_ADD(words, x, row[v], acc[i][v]);
+        }
+        if (ahead) {
+            __builtin_prefetch(next, 0, 2);
+            next += step;
         }
         a += ca;
         b += rb;
@@ -104,12 +126,13 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
 }
 
 #define FN_WORDS 0
+#define FN_AHEAD 0
 #define FN_UKR(mr, nv, part) FN_NAME(fn_ukr_##mr##x##nv##x##part)
 #define FN_UKR_DEFINE(mr, nv, part)                                                                           \
     static void FN_UKR(mr, nv, part)(int64_t k, const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, \
                                      FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)                         \
     {                                                                                                         \
-        FN_NAME(fn_ukr_body)(mr, nv, part, FN_WORDS, k, a, ra, ca, b, rb, c, ldc, t);                                   \
+        FN_NAME(fn_ukr_body)(mr, nv, part, FN_WORDS, FN_AHEAD, k, a, ra, ca, b, rb, c, ldc, t);               \
     }
 #define FN_UKR_BOTH(mr, nv) FN_UKR_DEFINE(mr, nv, 0) FN_UKR_DEFINE(mr, nv, 1)
 FN_UKR_LIST(FN_UKR_BOTH)
@@ -122,8 +145,25 @@ static const FN_NAME(fn_ukr) FN_NAME(fn_ukrs)[FN_MR][FN_NV_MAX][2] = {
 #undef FN_UKR_BOTH
 };
 #undef FN_UKR
+#undef FN_AHEAD
+
+/* Whole tiles that ask ahead, [mr - 1]; empty where the instruction set has none. */
+#define FN_AHEAD 1
+#define FN_UKR(mr, nv, part) FN_NAME(fn_ukr_ahead_##mr##x##nv##x##part)
+#define FN_UKR_WHOLE(mr, nv) FN_UKR_DEFINE(mr, nv, 0)
+FN_UKR_LIST_AHEAD(FN_UKR_WHOLE)
+#undef FN_UKR_WHOLE
+static const FN_NAME(fn_ukr) FN_NAME(fn_ukrs_ahead)[FN_MR] = {
+    NULL,
+#define FN_UKR_WHOLE(mr, nv) [mr - 1] = FN_UKR(mr, nv, 0),
+    FN_UKR_LIST_AHEAD(FN_UKR_WHOLE)
+#undef FN_UKR_WHOLE
+};
+#undef FN_UKR
+#undef FN_AHEAD
 #undef FN_WORDS
 #if FN_BF16 && FN_IS_f32
+#define FN_AHEAD 0
 #define FN_WORDS 1
 #define FN_UKR(mr, nv, part) fn_ukr_words_##mr##x##nv##x##part
 #define FN_UKR_BOTH(mr, nv) FN_UKR_DEFINE(mr, nv, 0) FN_UKR_DEFINE(mr, nv, 1)
@@ -135,6 +175,7 @@ static const fn_ukr_f32 fn_ukrs_words[FN_MR][FN_NV_MAX][2] = {
 #undef FN_UKR_BOTH
 };
 #undef FN_UKR
+#undef FN_AHEAD
 #undef FN_WORDS
 #endif
 #undef FN_UKR_DEFINE
@@ -158,14 +199,22 @@ typedef struct {
 
 static const FN_T FN_NAME(fn_zeros)[FN_NV_MAX * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
 
+/* What tiles ask ahead for: a line with each k, `step` apart; the next tile begins `tile` further; `tiles` are left. */
+typedef struct {
+    const FN_T *next;
+    int64_t step, tile, tiles;
+} FN_NAME(fn_asked);
+
 /* All tiles of rows [i0, i1) by one panel of columns [j, j + width) over k values, from a (its row i0) and b (row 0 of
- * the panel). first: starts from the bias; last: ends with floor and mask. */
-static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr) (*ukrs)[FN_NV_MAX][2], int64_t i0, int64_t i1, int64_t j, int64_t width, int64_t k,
-                              const FN_T *a, int64_t ra, int64_t ca, const FN_T *b, int64_t rb, int first, int last)
+ * the panel). first: starts from the bias; last: ends with floor and mask. asked: may be NULL. */
+static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr) (*ukrs)[FN_NV_MAX][2], int64_t i0,
+                              int64_t i1, int64_t j, int64_t width, int64_t k, const FN_T *a, int64_t ra, int64_t ca,
+                              const FN_T *b, int64_t rb, int first, int last, FN_NAME(fn_asked) *asked)
 {
     FN_NAME(fn_tile) t;
     const int64_t nv = (width + LANES - 1) / LANES, rest = width - (nv - 1) * LANES;
-    const int64_t rows = i1 - i0, tiles = (rows + FN_MR - 1) / FN_MR;
+    const int64_t rows = i1 - i0, highest = rows >= FN_MR && nv > FN_NV(FN_MR) ? FN_ODD_ROWS : FN_MR;
+    const int64_t tiles = (rows + highest - 1) / highest;
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
@@ -180,7 +229,15 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
             t.ldi = g->ldc;
         }
         t.mask = last && g->mask ? g->mask + i * g->ldmask + j : NULL;
-        ukrs[to - from - 1][nv - 1][rest < LANES](k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
+        FN_NAME(fn_ukr) ukr = ukrs[to - from - 1][nv - 1][rest < LANES];
+        if (asked && asked->tiles > 0 && rest == LANES && nv == FN_NV(FN_MR) && FN_NAME(fn_ukrs_ahead)[to - from - 1]) {
+            ukr = FN_NAME(fn_ukrs_ahead)[to - from - 1];
+            t.next = asked->next;
+            t.step = asked->step;
+            asked->next += asked->tile;
+            asked->tiles--;
+        }
+        ukr(k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
     }
 }
 
@@ -195,15 +252,15 @@ static inline void FN_NAME(fn_copy)(FN_T *restrict to, const FN_T *restrict from
     if (q < k) VF(store_part)(to + q, VF(load_part)(from + q, k - q), k - q);
 }
 
-/* Copies rows [i0, i1) of A, k values from p, into padded rows (ca == 1) or into the rows of the transposed block
- * (ra == 1); *ra, *ca become the copy's strides. */
+/* Copies rows [i0, i1) of A, k values from p, into rows (ca == 1) or into the rows of the transposed block (ra == 1),
+ * an odd number of lines apart, so that no two of a tile share a cache set; *ra, *ca become the copy's strides. */
 static void FN_NAME(fn_pack_a)(FN_T *to, const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t p, int64_t k,
                                int64_t *ra, int64_t *ca)
 {
     const FN_T *from = g->a + i0 * g->ra + p * g->ca;
     const int64_t rows = i1 - i0;
     const int64_t along = g->ca == 1 ? k : rows, across = g->ca == 1 ? rows : k, stride = g->ca == 1 ? g->ra : g->ca;
-    const int64_t ld = (along + LANES - 1) / LANES * LANES + FN_ROW_PAD;
+    const int64_t line = 64 / sizeof(FN_T), ld = ((along + line - 1) / line | 1) * line;
     for (int64_t i = 0; i < across; i++) FN_NAME(fn_copy)(to + i * ld, from + i * stride, along, 2 * stride);
     *ra = g->ca == 1 ? ld : 1;
     *ca = g->ca == 1 ? 1 : ld;
@@ -232,12 +289,20 @@ static void FN_NAME(fn_pack_b)(FN_T *to, const FN_NAME(fn_product) *g, int64_t j
     for (int64_t x = 0; x < width; x += LANES) {
         const FN_T *from = g->b + (j + x) * g->cb + p;
         FN_T *column = to + x / nr * nr * k + x % nr;
-        int64_t q = 0;
-        if (x + LANES <= width)
-            for (; q + LANES <= k; q += LANES) VF(transpose)(column + q * nr, nr, from + q, g->cb);
-        for (; q < k; q++)
+        const int64_t columns = width - x < LANES ? width - x : LANES;
+        for (int64_t q = 0; q < k; q += LANES) {
+            const int64_t rows = k - q < LANES ? k - q : LANES;
+            if (columns == LANES && rows == LANES) {
+                VF(transpose)(column + q * nr, nr, from + q, g->cb);
+                continue;
+            }
+            FN_T square[LANES * LANES] __attribute__((aligned(64))), turned[LANES * LANES] __attribute__((aligned(64)));
             for (int64_t lane = 0; lane < LANES; lane++)
-                column[q * nr + lane] = x + lane < width ? from[lane * g->cb + q] : 0;
+                VF(store)(square + lane * LANES,
+                          lane < columns ? VF(load_part)(from + lane * g->cb + q, rows) : VF(set1)(0));
+            VF(transpose)(turned, LANES, square, LANES);
+            for (int64_t r = 0; r < rows; r++) VF(store)(column + (q + r) * nr, VF(load)(turned + r * LANES));
+        }
     }
     for (int64_t x = (width + LANES - 1) / LANES * LANES; x % nr; x += LANES)
         for (int64_t q = 0; q < k; q++) VF(store)(to + x / nr * nr * k + q * nr + x % nr, VF(set1)(0));
@@ -298,22 +363,25 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
 {
     const int64_t rows = i1 - i0;
     const int64_t nr = (rows < FN_MR ? FN_NV(rows) : FN_NV(FN_MR)) * LANES;
+    const int64_t widest = rows >= FN_MR && FN_ODD_ROWS ? nr + LANES : nr;
     const FN_T *a = g->a + i0 * g->ra;
     if (rows == 1 && g->cb == 1 && j1 - j0 > nr) {
         FN_NAME(fn_row)(g, i0, j0, j1);
         return;
     }
-    for (int64_t j = j0; j < j1; j += nr) {
-        const int64_t width = j1 - j < nr ? j1 - j : nr;
+    for (int64_t j = j0, width; j < j1; j += width) {
+        width = j1 - j <= widest ? j1 - j : nr;
         if (g->cb == 1) {
-            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1);
+            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1,
+                              NULL);
             continue;
         }
         int64_t p = 0;
         do {
             const int64_t k = g->k - p < FN_KC ? g->k - p : FN_KC, packed = (width + LANES - 1) / LANES * LANES;
             FN_NAME(fn_pack_b)(scratch, g, j, width, packed, p, k);
-            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed, p == 0, p + k >= g->k);
+            FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed,
+                              p == 0, p + k >= g->k, NULL);
             p += k;
         } while (p < g->k);
     }
@@ -322,22 +390,35 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
 /* Rows [i0, i1) by columns [j0, j1) through packed blocks of A and B. */
 static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
 {
-    const int64_t nr = FN_NV(FN_MR) * LANES, mc = FN_MC_TILES * FN_MR;
+    const int64_t nr = FN_NV(FN_MR) * LANES, widest = FN_ODD_ROWS ? nr + LANES : nr, line = 64 / sizeof(FN_T);
     const int64_t nc = FN_NC_BYTES / (FN_KC * (int64_t)sizeof(FN_T)) / nr * nr;
-    const int64_t kblocks = (g->k + FN_KC - 1) / FN_KC, mblocks = (i1 - i0 + mc - 1) / mc;
+    const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + FN_MC_TILES - 1) / FN_MC_TILES;
+    const int64_t kblocks = (g->k + FN_KC - 1) / FN_KC;
+    const int large = (i1 - i0) * g->k * (int64_t)sizeof(FN_T) > FN_ASK_BYTES;
     FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
     for (int64_t jc = j0; jc < j1; jc += nc) {
-        const int64_t jend = j1 - jc < nc ? j1 : jc + nc;
+        const int64_t jend = j1 - jc < nc ? j1 : jc + nc, left = (jend - jc) % nr;
+        const int64_t odd = left > 0 && left <= widest - nr && jend - jc > nr ? nr + left : 0; /* the wide panel */
         for (int64_t kb = 0; kb < kblocks; kb++) {
             const int64_t p = fn_even(g->k, kblocks, kb), k = fn_even(g->k, kblocks, kb + 1) - p;
-            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - jc, nr, p, k);
-            for (int64_t mb = 0; mb < mblocks; mb++) {
-                const int64_t i = i0 + fn_even(i1 - i0, mblocks, mb), iend = i0 + fn_even(i1 - i0, mblocks, mb + 1);
+            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - odd - jc, nr, p, k);
+            if (odd) FN_NAME(fn_pack_b)(packed_b + (jend - odd - jc) * k, g, jend - odd, odd, widest, p, k);
+            for (int64_t mb = 0, i = i0, iend; mb < mblocks; mb++, i = iend) {
+                iend = i0 + fn_even(i1 - i0, tiles, fn_even(tiles, mblocks, mb + 1));
                 int64_t ra, ca;
                 FN_NAME(fn_pack_a)(packed_a, g, i, iend, p, k, &ra, &ca);
-                for (int64_t j = jc; j < jend; j += nr)
-                    FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, ra, ca, packed_b + (j - jc) * k,
-                                      nr, kb == 0, kb == kblocks - 1);
+                FN_NAME(fn_asked) asked = {.next = g->a + iend * g->ra + p * g->ca};
+                asked.step = g->ca == 1 ? line : g->ca;
+                asked.tile = g->ca == 1 ? k * line : line;
+                const int asks = large && mb + 1 < mblocks && (g->ca != 1 || g->ra == k);
+                const int64_t near = jend - FN_AHEAD_PANELS * nr; /* from here on L2 has room for the next rows */
+                for (int64_t j = jc, width; j < jend; j += width) {
+                    width = jend - j <= widest ? jend - j : nr;
+                    if (asks && j >= near && j < near + nr) asked.tiles = (iend - i) / line + 1;
+                    FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, width, k, packed_a, ra, ca,
+                                      packed_b + (j - jc) * k, width > nr ? widest : nr, kb == 0, kb == kblocks - 1,
+                                      &asked);
+                }
             }
         }
     }
