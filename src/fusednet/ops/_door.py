@@ -350,7 +350,7 @@ def ready_in_place(arrays: tuple, others=()):
     dtype, shape = first.dtype, first.shape
     if dtype is not F32 and dtype is not F64:
         return None
-    owners, flat = set(), []
+    owners = set()
     for a in others:
         if type(a) is not _ndarray:
             return None
@@ -361,7 +361,9 @@ def ready_in_place(arrays: tuple, others=()):
             return None
         owners.add(id(owner))
     for a in arrays:
-        if type(a) is not _ndarray or a.dtype is not dtype or a.shape != shape or not a.flags.carray:
+        if a is not first and (type(a) is not _ndarray or a.dtype is not dtype or a.shape != shape):
+            return None
+        if not a.flags.carray:
             return None
         owner = a.base
         if owner is None:
@@ -372,8 +374,7 @@ def ready_in_place(arrays: tuple, others=()):
         if number in owners:
             return None
         owners.add(number)
-        flat.append(a.ravel())
-    return flat
+    return [a.ravel() for a in arrays]
 
 
 def ready_beside(a, b, dtype: np.dtype, shape, others) -> bool:

@@ -11,6 +11,7 @@ import math
 
 from fusednet.backends import current
 from fusednet.ops._door import (
+    INF,
     convert,
     empty,
     finish,
@@ -104,8 +105,9 @@ def batch_norm(
         dtype.
     """
     kind, alpha = kind_of("batch_norm", activation, alpha)
-    momentum = real("batch_norm", "momentum", momentum, "[0, 1]")
-    epsilon = real("batch_norm", "epsilon", epsilon)
+    if not type(momentum) is type(epsilon) is float or not (0.0 <= momentum <= 1.0 and 0.0 <= epsilon < INF):
+        momentum = real("batch_norm", "momentum", momentum, "[0, 1]")
+        epsilon = real("batch_norm", "epsilon", epsilon)
     inputs = x, gamma, beta
     dtype = ready3(x, gamma, beta)
     ready = dtype is not None

@@ -226,7 +226,8 @@ def rmsprop_step(p, v, g, lr, rho=0.9, epsilon=1e-7, *, l2=0.0, weight_decay=0.0
 
 def _adam(function, p, m, v, g, step, lr, beta1, beta2, epsilon, epsilon_hat, l2, weight_decay, clip_value, grad_scale):
     lr, l2, decay, scale, clip = _common(function, lr, l2, weight_decay, clip_value, grad_scale)
-    step = integer(function, "step", step, 1)
+    if type(step) is not int or not 0 < step < 2**63:
+        step = integer(function, "step", step, 1)
     if not type(beta1) is type(beta2) is type(epsilon) is float or not (
         0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0 and 0.0 <= epsilon < INF
     ):
