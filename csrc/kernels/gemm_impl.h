@@ -370,7 +370,7 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
 {
     const int64_t rows = i1 - i0;
     const int64_t nr = (rows < FN_MR ? FN_NV(rows) : FN_NV(FN_MR)) * LANES;
-    const int64_t widest = rows >= FN_MR && FN_ODD_ROWS ? nr + LANES : nr;
+    const int64_t widest = rows >= FN_MR && FN_ODD_ROWS > 0 ? nr + LANES : nr;
     const FN_T *a = g->a + i0 * g->ra;
     if (rows == 1 && g->cb == 1 && j1 - j0 > nr) {
         FN_NAME(fn_row)(g, i0, j0, j1);
