@@ -7,6 +7,7 @@
 
 #define FN_LANES_f32 16
 #define FN_LANES_f64 8
+#define FN_RSQRT 1
 typedef __m512 v_f32;
 typedef __m512d v_f64;
 typedef __mmask16 m_f32;
@@ -41,14 +42,7 @@ static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return _mm512_div_ps(a, b); }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return _mm512_sqrt_ps(a); }
-static inline v_f32 v_root_f32(v_f32 a)
-{
-    /* h = y / 2, by its exponent: the multipliers are busy */
-    const __m512 y = _mm512_rsqrt14_ps(a), g = _mm512_mul_ps(a, y);
-    const __m512 h = _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_castps_si512(y), _mm512_set1_epi32(1 << 23)));
-    const __m512 root = _mm512_fmadd_ps(_mm512_fnmadd_ps(g, g, a), h, g);
-    return _mm512_mask_mov_ps(root, _mm512_fpclass_ps_mask(a, 0x0e), a); /* +0, -0, infinity: themselves */
-}
+static inline v_f32 v_rsqrt_f32(v_f32 a) { return _mm512_min_ps(_mm512_set1_ps(0x1p76f), _mm512_rsqrt14_ps(a)); }
 static inline v_f32 v_min_f32(v_f32 a, v_f32 b) { return _mm512_min_ps(a, b); }
 static inline v_f32 v_max_f32(v_f32 a, v_f32 b) { return _mm512_max_ps(a, b); }
 static inline v_f32 v_abs_f32(v_f32 a) { return _mm512_abs_ps(a); }
@@ -105,17 +99,7 @@ static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return _mm512_div_pd(a, b); }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fmadd_pd(a, b, c); }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return _mm512_fnmadd_pd(a, b, c); }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return _mm512_sqrt_pd(a); }
-static inline v_f64 v_root_f64(v_f64 a)
-{
-    const __m512d y = _mm512_rsqrt14_pd(a);
-    __m512d g = _mm512_mul_pd(a, y);
-    __m512d h = _mm512_castsi512_pd(_mm512_sub_epi64(_mm512_castpd_si512(y), _mm512_set1_epi64(1LL << 52)));
-    const __m512d r = _mm512_fnmadd_pd(g, h, _mm512_set1_pd(0.5));
-    g = _mm512_fmadd_pd(g, r, g);
-    h = _mm512_fmadd_pd(h, r, h);
-    g = _mm512_fmadd_pd(_mm512_fnmadd_pd(g, g, a), h, g);
-    return _mm512_mask_mov_pd(g, _mm512_fpclass_pd_mask(a, 0x0e), a);
-}
+static inline v_f64 v_rsqrt_f64(v_f64 a) { return _mm512_min_pd(_mm512_set1_pd(0x1p538), _mm512_rsqrt14_pd(a)); }
 static inline v_f64 v_min_f64(v_f64 a, v_f64 b) { return _mm512_min_pd(a, b); }
 static inline v_f64 v_max_f64(v_f64 a, v_f64 b) { return _mm512_max_pd(a, b); }
 static inline v_f64 v_abs_f64(v_f64 a) { return _mm512_abs_pd(a); }

@@ -62,7 +62,6 @@ static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return vdivq_f32(a, b); }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return vfmaq_f32(c, a, b); }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return vfmsq_f32(c, a, b); }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return vsqrtq_f32(a); }
-static inline v_f32 v_root_f32(v_f32 a) { return v_sqrt_f32(a); }
 static inline v_f32 v_min_f32(v_f32 a, v_f32 b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 static inline v_f32 v_max_f32(v_f32 a, v_f32 b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline v_f32 v_abs_f32(v_f32 a) { return vabsq_f32(a); }
@@ -132,7 +131,6 @@ static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return vdivq_f64(a, b); }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return vfmaq_f64(c, a, b); }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return vfmsq_f64(c, a, b); }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return vsqrtq_f64(a); }
-static inline v_f64 v_root_f64(v_f64 a) { return v_sqrt_f64(a); }
 static inline v_f64 v_min_f64(v_f64 a, v_f64 b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
 static inline v_f64 v_max_f64(v_f64 a, v_f64 b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
 static inline v_f64 v_abs_f64(v_f64 a) { return vabsq_f64(a); }

@@ -11,8 +11,8 @@
  *   set1 add sub mul div sqrt abs   as named                       copysign(a, s)  |a| with the sign of s
  *   iota()                          0, 1, 2, ... by lane
  *   fma(a,b,c) a b + c   fnma(a,b,c) c - a b                       rounded once where the processor has it (not scalar)
- *   root(a)                         sqrt(a), if that is quicker within 1 unit in the last place for normal a; within
- *                                   what one subnormal more makes of it for subnormal a
+ *   rsqrt(a)                        only where FN_RSQRT is defined: 1/sqrt(a) up to 2^-14 of it; of 0 a large finite
+ *                                   number, of infinity 0
  *   min(a,b) max(a,b)               b where either is NaN          round  to nearest, ties to even
  *   exp2i(n)                        2^n for integral n, -emax <= n <= emax (127, 1023); 2^-emax: 0 or itself
  *   ldexp(a,n)                      a 2^n for integral n, |n| <= 2 emax, 0.5 <= |a| < 2; rounded once
@@ -60,7 +60,6 @@ static inline v_f32 v_div_f32(v_f32 a, v_f32 b) { return a / b; }
 static inline v_f32 v_fma_f32(v_f32 a, v_f32 b, v_f32 c) { return a * b + c; }
 static inline v_f32 v_fnma_f32(v_f32 a, v_f32 b, v_f32 c) { return c - a * b; }
 static inline v_f32 v_sqrt_f32(v_f32 a) { return sqrtf(a); }
-static inline v_f32 v_root_f32(v_f32 a) { return v_sqrt_f32(a); }
 static inline v_f32 v_min_f32(v_f32 a, v_f32 b) { return a < b ? a : b; }
 static inline v_f32 v_max_f32(v_f32 a, v_f32 b) { return a > b ? a : b; }
 static inline v_f32 v_abs_f32(v_f32 a) { return fabsf(a); }
@@ -128,7 +127,6 @@ static inline v_f64 v_div_f64(v_f64 a, v_f64 b) { return a / b; }
 static inline v_f64 v_fma_f64(v_f64 a, v_f64 b, v_f64 c) { return a * b + c; }
 static inline v_f64 v_fnma_f64(v_f64 a, v_f64 b, v_f64 c) { return c - a * b; }
 static inline v_f64 v_sqrt_f64(v_f64 a) { return sqrt(a); }
-static inline v_f64 v_root_f64(v_f64 a) { return v_sqrt_f64(a); }
 static inline v_f64 v_min_f64(v_f64 a, v_f64 b) { return a < b ? a : b; }
 static inline v_f64 v_max_f64(v_f64 a, v_f64 b) { return a > b ? a : b; }
 static inline v_f64 v_abs_f64(v_f64 a) { return fabs(a); }
