@@ -11,6 +11,7 @@
 #include "gather_impl.h"
 #include "gemm_impl.h"
 #include "affine_impl.h"
+#include "columns_impl.h"
 #include "softmax_impl.h"
 #include "loss_impl.h"
 #include "batch_norm_impl.h"

@@ -3,6 +3,7 @@
  * a) A row of up to four vectors is one read, its powers stay in registers, and it is written once; the number of
  *    vectors is a constant of the code. Longer rows take three passes over a row that stays in cache: the largest
  *    element, powers and their sums, the result.
+ *    Rows of few columns are computed in transposed blocks (columns_impl.h).
  * b) Sums over a row run in up to four vectors, then across lanes: an order given by n alone. Rows are divided among
  *    parts, sums are not.
  * c) Lanes behind the end of a row hold -infinity, whose power is 0. The part vector at the end of a long row stays in
@@ -133,6 +134,24 @@ FN_INLINE void FN_NAME(fn_rows_end)(FN_NAME(fn_rows_out) *o)
     v_fence();
 }
 
+/* Rows that lie in blocks (columns_impl.h) are written, row by row. */
+static __attribute__((noinline)) void FN_NAME(fn_columns_store)(FN_NAME(fn_rows_out) *o, const FN_T *columns,
+                                                               int64_t rows, int64_t n)
+{
+    FN_T near[FN_COLUMNS_MOST * LANES];
+    for (int64_t r = 0; r < rows; r += LANES) {
+        for (int64_t c = 0; c < n; c += LANES, columns += LANES * LANES)
+            VF(transpose)(near + c, FN_COLUMNS_MOST, columns, LANES);
+        const int64_t side = rows - r < LANES ? rows - r : LANES, count = n < LANES ? n : LANES, rest = n - count;
+        for (int64_t q = 0; q < side; q++) {
+            const FN_T *const row = near + q * FN_COLUMNS_MOST;
+            VF(store_part)(o->row, VF(load)(row), count);
+            if (rest) VF(store_part)(o->row + LANES, VF(load)(row + LANES), rest);
+            FN_NAME(fn_row_done)(o, o->block != NULL);
+        }
+    }
+}
+
 /* Elements of a row's vector v, which is one of `vectors`. */
 FN_INLINE int64_t FN_NAME(fn_row_count)(int64_t n, const int vectors, int v)
 {
@@ -191,12 +210,37 @@ FN_INLINE void FN_NAME(fn_softmax_long)(FN_T *y, const FN_T *x, int64_t n)
     if (rest) VF(store_part)(y + whole, VF(mul)(last, share), rest);
 }
 
+/* Rows of few columns, from x to where rows are written. */
+static void FN_NAME(fn_softmax_columns)(FN_NAME(fn_rows_out) *o, const FN_T *x, int64_t ld, int64_t rows, int64_t n)
+{
+    const int64_t block = FN_NAME(fn_columns_block)(n);
+    FN_T e[FN_COLUMNS_SIZE], share[FN_COLUMNS_ROWS];
+    FN_NAME(fn_columns_load)(e, x, ld, rows, n);
+    for (int64_t r = 0; r < rows; r += LANES) {
+        FN_T *const column = e + r / LANES * block;
+        const V largest = FN_NAME(fn_columns_largest)(column, n);
+        for (FN_T *at = column; at < column + n * LANES; at += LANES)
+            VF(store)(at, FN_NAME(fn_exp)(VF(sub)(VF(load)(at), largest)));
+    }
+    for (int64_t r = 0; r < rows; r += LANES)
+        VF(store)(share + r, VF(div)(FN_V(1), FN_NAME(fn_columns_sum)(e + r / LANES * block, n)));
+    for (int64_t r = 0; r < rows; r += LANES) {
+        FN_T *const column = e + r / LANES * block;
+        for (FN_T *at = column; at < column + n * LANES; at += LANES)
+            VF(store)(at, VF(mul)(VF(load)(at), VF(load)(share + r)));
+    }
+    FN_NAME(fn_columns_store)(o, e, rows, n);
+}
+
 FN_INLINE void FN_NAME(fn_softmax_rows)(const FN_NAME(fn_softmax_fwd_args) *a, const fn_part *part, const int vectors)
 {
     int64_t begin, end;
     fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
     FN_NAME(fn_rows_out) o = FN_NAME(fn_rows_begin)(a->y, a->ld_y, a->m, a->n, a->y != a->x, begin, part);
-    for (int64_t r = begin; r < end; r++) {
+    int64_t r = begin;
+    for (int64_t rows; vectors && (rows = FN_NAME(fn_columns_rows)(end - r, a->n)) > 0; r += rows)
+        FN_NAME(fn_softmax_columns)(&o, a->x + r * a->ld_x, a->ld_x, rows, a->n);
+    for (; r < end; r++) {
         FN_T *const y = o.row;
         const FN_T *const x = a->x + r * a->ld_x;
         if (vectors) {
@@ -385,12 +429,70 @@ FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_T 
     if (!soft) dz[label] -= factor * c->keep;
 }
 
+/* Rows r to r + rows - 1, of few columns. */
+FN_INLINE void FN_NAME(fn_xent_columns)(const FN_NAME(fn_xent) *c, int64_t r, int64_t rows, FN_NAME(fn_rows_out) *out,
+                                       FN_NAME(fn_xent_block) *b, const int soft)
+{
+    const int64_t n = c->n, block = FN_NAME(fn_columns_block)(n);
+    const V keep = VF(set1)(c->keep), spread = VF(set1)(c->spread), hit = VF(add)(keep, spread);
+    FN_T e[FN_COLUMNS_SIZE], t[FN_COLUMNS_SIZE], dots[LANES * FN_COLUMNS_MOST];
+    FN_T label[FN_ROW_BLOCK] = {0}, factor[FN_ROW_BLOCK];
+    for (int64_t q = 0; q < FN_ROW_BLOCK; q++) b->weight[q] = 1;
+    if (c->weight) memcpy(b->weight, c->weight + r, (size_t)rows * sizeof(FN_T));
+    for (int64_t q = 0; q < FN_ROW_BLOCK; q++) factor[q] = (FN_T)(c->scale * b->weight[q]);
+    for (int64_t q = 0; !soft && q < rows; q++) label[q] = (FN_T)c->label[r + q];
+    FN_NAME(fn_columns_load)(e, c->z + r * c->ld_z, c->ld_z, rows, n);
+    if (soft) FN_NAME(fn_columns_load)(t, c->target + r * c->ld_target, c->ld_target, rows, n);
+
+    for (int64_t q = 0; q < rows; q += LANES) {
+        FN_T *const at_e = e + q / LANES * block, *const at_t = t + q / LANES * block;
+        const V largest = FN_NAME(fn_columns_largest)(at_e, n), at = VF(load)(label + q);
+        V dot = FN_V(0);
+        for (int64_t j = 0; j < n; j++) {
+            const V s = VF(sub)(VF(load)(at_e + j * LANES), largest);
+            VF(store)(at_e + j * LANES, FN_NAME(fn_exp)(s));
+            const VM here = VF(eq)(at, VF(set1)((FN_T)j));
+            const V of_t = soft ? VF(fma)(VF(load)(at_t + j * LANES), keep, spread) : VF(select)(here, hit, spread);
+            const V term = FN_NAME(fn_xent_term)(of_t, s);
+            if (soft) VF(store)(at_t + j * LANES, of_t);
+            VF(store)(dots + j * LANES, term);
+            dot = VF(select)(here, term, dot);
+        }
+        if (soft || c->spread != 0) dot = FN_NAME(fn_columns_sum)(dots, n);
+        VF(store)(b->dot + q, dot);
+    }
+    for (int64_t q = 0; q < rows; q += LANES) {
+        const VM silent = VF(eq)(VF(load)(b->weight + q), FN_V(0));
+        const V sum = FN_NAME(fn_columns_sum)(e + q / LANES * block, n);
+        const V target = soft ? FN_NAME(fn_columns_sum)(t + q / LANES * block, n) : FN_V(1);
+        VF(store)(b->sum + q, VF(select)(silent, FN_V(1), sum));
+        VF(store)(b->dot + q, VF(select)(silent, FN_V(0), VF(load)(b->dot + q)));
+        VF(store)(b->target + q, VF(select)(silent, FN_V(0), target));
+    }
+    if (!out->row) return;
+    for (int64_t q = 0; q < rows; q += LANES) {
+        FN_T *const at_e = e + q / LANES * block, *const at_t = t + q / LANES * block;
+        const V share = VF(div)(VF(load)(b->target + q), VF(load)(b->sum + q)), f = VF(load)(factor + q);
+        const V at = VF(load)(label + q);
+        const VM silent = VF(eq)(VF(load)(b->weight + q), FN_V(0));
+        for (int64_t j = 0; j < n; j++) {
+            const VM here = VF(eq)(at, VF(set1)((FN_T)j));
+            const V of_t = soft ? VF(load)(at_t + j * LANES) : VF(select)(here, hit, spread);
+            const V gradient = VF(mul)(f, VF(sub)(VF(mul)(VF(load)(at_e + j * LANES), share), of_t));
+            VF(store)(at_e + j * LANES, VF(select)(silent, FN_V(0), gradient));
+        }
+    }
+    FN_NAME(fn_columns_store)(out, e, rows, n);
+}
+
 /* Rows begin to begin + rows, a block. */
 FN_INLINE void FN_NAME(fn_xent_rows)(const FN_NAME(fn_xent) *c, int64_t begin, int64_t rows, FN_NAME(fn_rows_out) *out,
                                      const int soft, const int vectors)
 {
     FN_NAME(fn_xent_block) b;
-    for (int q = 0; q < rows; q++) {
+    const int64_t in_blocks = vectors ? FN_NAME(fn_columns_rows)(rows, c->n) : 0;
+    if (in_blocks) FN_NAME(fn_xent_columns)(c, begin, in_blocks, out, &b, soft);
+    for (int q = (int)in_blocks; q < rows; q++) {
         const int64_t r = begin + q;
         const FN_T weight = c->weight ? c->weight[r] : 1;
         FN_T *const dz = out->row;
