@@ -34,10 +34,11 @@ FN_INLINE int64_t FN_NAME(fn_columns_block)(int64_t n)
 }
 
 /* Blocks of rows: column j of the one that begins with row r is the vector at to + r / LANES * block + j * LANES. Lanes
- * behind the last row repeat it. */
+ * behind the last row repeat it. The rows that come after these are asked for (softmax_impl.h, fn_prefetch). */
 static __attribute__((noinline)) void FN_NAME(fn_columns_load)(FN_T *to, const FN_T *x, int64_t ld, int64_t rows,
                                                               int64_t n)
 {
+    const uintptr_t ahead = FN_COLUMNS_ROWS * sizeof(FN_T) * (uintptr_t)ld;
     for (int64_t r = 0; r < rows; r += LANES)
         for (int64_t c = 0; c < n; c += LANES, to += LANES * LANES) {
             const int64_t count = n - c < LANES ? n - c : LANES;
@@ -45,6 +46,7 @@ static __attribute__((noinline)) void FN_NAME(fn_columns_load)(FN_T *to, const F
 #pragma GCC unroll 16
             for (int64_t q = 0; q < LANES; q++) {
                 const FN_T *const row = x + (r + q < rows ? r + q : rows - 1) * ld + c;
+                __builtin_prefetch((const void *)((uintptr_t)row + ahead));
                 VF(store)(near + q * LANES, VF(load_part)(row, count));
             }
             VF(transpose)(to, LANES, near, LANES);

@@ -145,6 +145,7 @@ static __attribute__((noinline)) void FN_NAME(fn_columns_store)(FN_NAME(fn_rows_
         const int64_t side = rows - r < LANES ? rows - r : LANES, count = n < LANES ? n : LANES, rest = n - count;
         for (int64_t q = 0; q < side; q++) {
             const FN_T *const row = near + q * FN_COLUMNS_MOST;
+            if (!o->block) FN_NAME(fn_prefetch_out)(o->row);
             VF(store_part)(o->row, VF(load)(row), count);
             if (rest) VF(store_part)(o->row + LANES, VF(load)(row + LANES), rest);
             FN_NAME(fn_row_done)(o, o->block != NULL);
