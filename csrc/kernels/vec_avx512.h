@@ -134,6 +134,13 @@ static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
 static inline v_f64 v_low_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 static inline v_f64 v_high_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 static inline v_f64 v_widen_f64(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+#define FN_SHRUNK 1
+static inline v_f64 v_shrunk_f64(v_f32 a, v_f64 *odd)
+{
+    const __m512i x = _mm512_castps_si512(a), fields = _mm512_set1_epi64(0x0fffffffe0000000LL);
+    *odd = _mm512_castsi512_pd(_mm512_and_si512(_mm512_srli_epi64(x, 3), fields));
+    return _mm512_castsi512_pd(_mm512_and_si512(_mm512_slli_epi64(x, 29), fields));
+}
 
 typedef __m512i v_u32;
 static inline v_u32 v_load_u32(const uint32_t *p) { return _mm512_loadu_si512(p); }

@@ -22,6 +22,8 @@
  *   low_f64, high_f64               lower and upper half of a float vector as double vectors (lanes_f32 = 2 lanes_f64;
  *                                   with one lane, low is the lane and high is 0)
  *   widen (p)                       the FN_LANES_f64 floats from p on as a double vector
+ *   shrunk(a, &odd)                 only where FN_SHRUNK is defined: 2^-896 |a| of a float vector's even and odd lanes, by
+ *                                   moving bits; of infinity and NaN something from 2^-768 on
  *   v_u32                           FN_LANES_f32 words: load store set1 add xor, below (unsigned);
  *                                   mul(a, c, *high), the low words of a times the scalar c
  *   v_fence()                       streamed stores are visible to other threads after it
