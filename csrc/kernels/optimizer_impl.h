@@ -8,8 +8,8 @@
  *    the second-level cache the multiply-adds count. There averages move by take (h - m), one operation less (accurate
  *    where they keep half or more).
  * e) A first part vector aligns the others, if all arrays lie alike: a vector across two lines takes twice as long.
- * f) A root of the divider keeps a multiplier as long as the estimate and its series do, a quotient half as long (Zen 5,
- *    2026-11): so with VF(rsqrt) the root is a series, and the quotient the divider's. 1 / lr is in the series' and
+ * f) A root of the divider keeps a multiplier as long as the estimate and its series do, a quotient half as long (Zen
+ *    5, 2026-11): so with VF(rsqrt) the root is a series, and the quotient the divider's. 1 / lr is in the series' and
  *    epsilon's factors. What then counts is how much is under way at once: a few vectors go through side by side. */
 
 #ifndef FN_RULES
@@ -33,9 +33,9 @@ typedef struct {
     FN_T epsilon_by_lr, v_scale_by_lr;
 } FN_NAME(fn_hyper);
 
-/* d = factor sqrt(v) + add, of `side` vectors. With y near 1/sqrt(v) and r = 1 - v y^2 the root is v y (1 - r)^(-1/2), of
- * which as many terms are taken as an estimate good to 2^-14 asks for: off by less than 2.5 u in all. Of v = 0 it is add.
- * Of infinity it is minus that, a quotient by which is 0; whether there is one is asked beside the sums, not in them. */
+/* d = factor sqrt(v) + add, of `side` vectors. With y near 1/sqrt(v) and r = 1 - v y^2 the root is v y (1 - r)^(-1/2),
+ * of which as many terms are taken as an estimate good to 2^-14 asks for: off by less than 2.5 u in all. Of v = 0 it is
+ * add. Of infinity it is minus that, a quotient by which is 0; whether there is one is asked beside the sums. */
 FN_INLINE void FN_NAME(fn_step_roots)(V *d, const V *v, V factor, V add, const enum fn_step_form form, const int side)
 {
 #ifdef FN_RSQRT
