@@ -144,6 +144,9 @@ cdef class Run:
     cdef fn_run run
     cdef tuple kept
     cdef readonly object records
+    cdef readonly Run following      # see `follow`
+    cdef int64_t every
+    cdef readonly bint owes          # whether an epoch has ended after which `following` is not through
 
     def __init__(self, int isa, bint is_double, Program full, Program tail, int64_t rows, int64_t batch,
                  int64_t steps_per_epoch, order, chosen, uint64_t seed, cursor, sums, records):
@@ -184,6 +187,20 @@ cdef class Run:
         self.run.records = <double *>b.buf
         self.run.record_capacity = records.shape[0]
 
+    def follow(self, Run following, int64_t every):
+        """Let all steps of another run be done after each `every`-th epoch, from the first, in the same call.
+
+        Its sums are then in its `records`, those of the last call in the first `followed` of them.
+        """
+        if every < 1:
+            raise ValueError(f"a run that follows each {every} epochs")
+        self.following, self.every = following, every
+
+    @property
+    def followed(self):
+        """How often the last call got to the end of the run that follows."""
+        return self.following.run.record_count if self.following is not None else 0
+
     def advance(self, scalars, double seconds):
         """One call of the loop.
 
@@ -213,7 +230,10 @@ cdef class Run:
         self.run.share.forced = forced_parts
         used = take_team()
         with nogil:
-            status = fn_run_advance(&self.run, steps, seconds, used, &done)
+            if self.following is None:
+                status = fn_run_advance(&self.run, steps, seconds, used, &done)
+            else:
+                status = advance_both(self, self.following, steps, seconds, used, &done)
         leave_team()
         PyBuffer_Release(&b)
         if status == FN_RUN_NO_MEMORY:
@@ -227,6 +247,44 @@ cdef class Run:
         else:
             word = "left"
         return word, done, self.run.record_count
+
+
+cdef int advance_both(Run one, Run other, int64_t steps, double seconds, fn_team *used, int64_t *done) noexcept nogil:
+    """fn_run_advance epoch by epoch, `other` after those that it follows."""
+    cdef fn_run *run = &one.run
+    cdef fn_run *after = &other.run
+    cdef int64_t capacity = run.record_capacity
+    cdef int status
+    cdef int64_t ended, some
+    after.record_count = 0
+    done[0] = 0
+    while True:
+        if one.owes:
+            if after.record_count == after.record_capacity:
+                return FN_RUN_DONE
+            some = after.record_count
+            status = fn_run_advance(after, after.steps_per_epoch - after.cursor.epoch_step, seconds, used, &ended)
+            if after.record_count > some:  # perhaps when time was over too
+                seconds -= after.records[some * after.sum_count]
+                one.owes = False
+            if status != FN_RUN_DONE:
+                return status
+        if done[0] == steps or run.record_count == capacity:
+            return FN_RUN_DONE
+        ended = run.record_count
+        run.record_capacity = ended + 1  # so that the loop comes back at the end of the epoch
+        status = fn_run_advance(run, steps - done[0], seconds, used, &some)
+        run.record_capacity = capacity
+        run.scalars += some * run.scalar_count
+        done[0] += some
+        if run.record_count > ended:
+            seconds -= run.records[ended * run.sum_count]  # at most: it may have begun in another call
+            if run.cursor.epoch % one.every == 0:
+                memset(after.cursor, 0, sizeof(fn_cursor))
+                memset(after.sums, 0, sizeof(double) * <size_t>after.sum_count)
+                one.owes = True
+        if status != FN_RUN_DONE:
+            return status
 
 
 cdef int expect(str name, array, int itemsize, int64_t elements) except -1:

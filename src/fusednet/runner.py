@@ -77,10 +77,13 @@ class Progress:
     steps : int
     epochs : list of ndarray
         The sums of the epochs that ended, by `Plan.sums`.
+    followed : dict of int to ndarray
+        By number of epoch, counted from 0, the sums of the run that followed it; see `Runner.follow`.
     """
 
     steps: int = 0
     epochs: list[np.ndarray] = field(default_factory=list)
+    followed: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class Runner:
@@ -115,6 +118,7 @@ class Runner:
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
         self._no_numbers: np.ndarray | None = None  # of `again`
+        self._every = 0  # how many epochs `follow` said
         self._order = None
         if source.shuffled or source.chosen is not None:
             self._order = np.empty(source.rows, np.int64)
@@ -187,7 +191,7 @@ class Runner:
         ending = False
         self._told = int(self.cursor[interp.EPOCH]) - len(progress.epochs)
         with self._whole_steps(progress):
-            while progress.steps < end and not ending:
+            while (progress.steps < end or self._run.owes) and not ending:
                 begun = self.cursor[interp.OP] > 0  # then no further than its end, where `turn` is due
                 wanted = 1 if begun else min(self._steps, end - progress.steps)
                 table = self.numbers(wanted)
@@ -199,11 +203,17 @@ class Runner:
                     self._leave(leave, table[done])
                 if status == "done" and done == wanted and not begun:
                     self._steps = min(2 * self._steps, _MOST_STEPS)
-                elif status == "time":
+                elif status == "time" and done:
                     self._steps = max(1, done + done // 4)
                 if turn is not None and self.cursor[interp.OP] == 0:
                     ending = bool(turn())
         return progress
+
+    def follow(self, other: "Runner", every: int) -> None:
+        """Let `other`, whose plan has no numbers, go through its rows once after each epoch whose count `every`
+        divides, within the call that ends the epoch; its sums are then in `Progress.followed`."""
+        self._run.follow(other._run, every)
+        self._every = every
 
     def reorder(self, order: np.ndarray) -> None:
         """Let the rows of `Source.chosen` come in this order, a permutation, from the next pass on."""
@@ -231,6 +241,10 @@ class Runner:
         """Put the epochs of the last call into `progress`; a second time changes nothing."""
         ended = int(self.cursor[interp.EPOCH]) - self._told - len(progress.epochs)
         progress.epochs += list(self._records[:ended].copy())
+        if self._every:
+            count, followed = self._run.followed, int(self.cursor[interp.EPOCH]) // self._every - self._run.owes
+            for i, sums in enumerate(self._run.following.records[:count].copy()):
+                progress.followed[(followed - count + 1 + i) * self._every - 1] = sums
 
     def _call(self, table: np.ndarray, progress: Progress) -> tuple[str, int]:
         step = int(self.cursor[interp.STEP])

@@ -46,6 +46,8 @@ class Left:
         Of the epoch that was begun.
     pending : list of ndarray
         Sums of epochs that have ended, of which neither history nor callbacks know.
+    validated : dict of int to ndarray
+        Sums of the validations after such epochs, by number of epoch.
     callbacks, history : dict
         Their states.
     setting : dict
@@ -55,6 +57,7 @@ class Left:
     cursor: np.ndarray = field(default_factory=lambda: np.zeros(interp.CURSOR_FIELDS, np.int64))
     sums: np.ndarray | None = None
     pending: list = field(default_factory=list)
+    validated: dict = field(default_factory=dict)
     callbacks: dict = field(default_factory=dict)
     history: dict = field(default_factory=dict)
     setting: dict = field(default_factory=dict)
@@ -130,14 +133,23 @@ class Evaluation:
         self._plan = model.plan("evaluate", data.feed(ordered=chosen is not None), batch)
         most = -(-source.rows // batch)
         self._steps = most if steps is None else min(steps, most)
-        self._runner = Runner(self._plan, model.memory, source, steps_per_epoch=self._steps)
+        self.runner = Runner(self._plan, model.memory, source, steps_per_epoch=self._steps)
+
+    @property
+    def native(self) -> bool:
+        """Whether all of it is the engine's: no loss that is Python, no penalty of the weights."""
+        return not isinstance(self._model.loss, Custom) and not _penalized(self._model)
 
     def __call__(self, prefix: str = "") -> dict[str, float]:
         """Loss and metrics by name."""
-        self._runner.cursor[:] = 0
-        self._runner.sums[:] = 0
-        progress = self._runner.advance(self._steps, leave=leave(self._model.loss))
-        logs = results(self._plan, progress.epochs[0])
+        self.runner.cursor[:] = 0
+        self.runner.sums[:] = 0
+        progress = self.runner.advance(self._steps, leave=leave(self._model.loss))
+        return self.logs(progress.epochs[0], prefix)
+
+    def logs(self, sums: np.ndarray, prefix: str = "") -> dict[str, float]:
+        """Loss and metrics by name, out of the sums of all steps, with the weights as they are."""
+        logs = results(self._plan, sums)
         logs["loss"] += penalty(self._model)
         return {prefix + name: value for name, value in logs.items()}
 
@@ -170,11 +182,16 @@ def evaluate(model, evaluation: Evaluation, callbacks, verbose: int) -> dict[str
 def penalty(model) -> float:
     """What the regularizers add to the loss, with the weights as they are."""
     total = 0.0
-    for name, at in model.memory.layout.places.items():
-        if at.regularizer is not None and not at.regularizer.per_row:
-            w = model.memory.parameters[name].astype(np.float64).ravel()
-            total += at.regularizer.l1 * float(np.abs(w).sum()) + at.regularizer.l2 * float(w @ w)
+    for name, regularizer in _penalized(model).items():
+        w = model.memory.parameters[name].astype(np.float64).ravel()
+        total += regularizer.l1 * float(np.abs(w).sum()) + regularizer.l2 * float(w @ w)
     return total
+
+
+def _penalized(model) -> dict:
+    """The regularizers whose penalty is part of an evaluation's loss, by the names of their weights."""
+    places = model.memory.layout.places.items()
+    return {name: at.regularizer for name, at in places if at.regularizer is not None and not at.regularizer.per_row}
 
 
 def leave(loss):
@@ -318,10 +335,18 @@ class Fit:
             model.memory.trained_weights()
         model.memory.prepare(model.optimizer_spec)
         self._known = len(self.history.epoch)
-        self._progress.epochs = list(left.pending)
+        self._progress.epochs, self._progress.followed = list(left.pending), dict(left.validated)
         self._runner = self._rows.runner(model, self._plan, self.cursor, self.sums)
+        self._followed = self._may_be_followed()
+        if self._followed:
+            self._runner.follow(self.validation.runner, schedule.validation_freq)
         self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
         self._leave = leave(model.loss)
+
+    def _may_be_followed(self) -> bool:
+        """Whether the engine can validate by itself, before Python comes to see the end of the epoch."""
+        return (self.validation is not None and self.validation.native and isinstance(self._runner, Runner)
+                and isinstance(self.schedule.validation_freq, int) and self.callbacks.interval is None)
 
     def _fresh_cursor(self) -> np.ndarray:
         """A new training: epochs are counted anew, steps and passes over the data go on."""
@@ -334,8 +359,11 @@ class Fit:
 
     def state(self) -> Left:
         """Where the training stands now."""
-        return Left(self.cursor.copy(), self.sums.copy(), self._progress.epochs[self._seen :],
-                    self.callbacks.state_dict(), self.history.state_dict(), self._rows.setting)
+        pending = self._progress.epochs[self._seen :]
+        unseen = self.epoch - len(pending)
+        validated = {epoch: sums for epoch, sums in self._progress.followed.items() if epoch >= unseen}
+        return Left(self.cursor.copy(), self.sums.copy(), pending, validated, self.callbacks.state_dict(),
+                    self.history.state_dict(), self._rows.setting)
 
     @property
     def _seen(self) -> int:
@@ -356,7 +384,8 @@ class Fit:
 
     def _train(self) -> None:
         schedule, callbacks = self.schedule, self.callbacks
-        watched = (callable(schedule.shuffle) or self.validation is not None or callbacks.interval is not None
+        watched = (callable(schedule.shuffle) or (self.validation is not None and not self._followed)
+                   or schedule.validation_interval is not None or callbacks.interval is not None
                    or self.steps_per_epoch is None or callbacks.wants("on_epoch_begin")
                    or callbacks.wants("on_epoch_end"))
         self._collect()
@@ -449,10 +478,14 @@ class Fit:
             logs = self._epoch_logs(sums)
             step = self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later
             logs["learning_rate"] = self.model.rate_at(step)
-            if told and self._validates(epoch):
+            seconds, validated = float(sums[0]), self._progress.followed.get(epoch)
+            if validated is not None:
+                logs |= self.validation.logs(validated, "val_")
+                seconds += float(validated[0])
+            elif told and self._validates(epoch):
                 logs |= self.validation("val_")
             # of several epochs the clock of the history has seen the last end only
-            self.history.record_epoch(epoch, logs, step, sums[0] if len(ended) > 1 else None)
+            self.history.record_epoch(epoch, logs, step, seconds if len(ended) > 1 else None)
             self._logs = logs
             if told:
                 self.callbacks.on_epoch_end(epoch, logs)

@@ -39,9 +39,40 @@ class Run:
         self.rows, self.batch, self.steps_per_epoch = rows, batch, steps_per_epoch
         self.order, self.chosen, self.seed = order, chosen, seed
         self.cursor, self.sums, self.records = cursor, sums, records
+        self.following, self.every, self.owes, self.followed = None, 1, False, 0
+
+    def follow(self, following: "Run", every: int) -> None:
+        """See `_native.Run.follow`."""
+        self.following, self.every = following, every
 
     def advance(self, scalars: np.ndarray, seconds: float) -> tuple[str, int, int]:
         """One call of the loop; see `_native.Run.advance`."""
+        if self.following is None:
+            return self._advance(scalars, seconds, self.records)
+        end, after = time.perf_counter() + seconds, self.following
+        done = epochs = self.followed = 0
+        while True:
+            if self.owes:
+                if self.followed == len(after.records):
+                    return "done", done, epochs
+                left = np.empty((after.steps_per_epoch - int(after.cursor[EPOCH_STEP]), 0))
+                status, _, ended = after._advance(left, end - time.perf_counter(), after.records[self.followed :])
+                if ended:  # perhaps when time was over too
+                    self.followed += 1
+                    self.owes = False
+                if status != "done":
+                    return status, done, epochs
+            if done == len(scalars) or epochs == len(self.records):
+                return "done", done, epochs
+            status, some, ended = self._advance(scalars[done:], end - time.perf_counter(), self.records[epochs:][:1])
+            done, epochs = done + some, epochs + ended
+            if ended and self.cursor[EPOCH] % self.every == 0:
+                after.cursor[:] = after.sums[:] = 0
+                self.owes = True
+            if status != "done":
+                return status, done, epochs
+
+    def _advance(self, scalars: np.ndarray, seconds: float, records: np.ndarray) -> tuple[str, int, int]:
         begin = since = time.perf_counter()
         cursor, done, epochs, status = self.cursor, 0, 0, "done"
         while done < len(scalars) and status == "done":
@@ -67,10 +98,10 @@ class Run:
                 now = time.perf_counter()
                 self.sums[0] += now - since
                 since = now
-                self.records[epochs] = self.sums
+                records[epochs] = self.sums
                 self.sums[:] = 0
                 epochs += 1
-                if epochs == len(self.records):
+                if epochs == len(records):
                     break
             if time.perf_counter() - begin > seconds and status == "done":
                 status = "time"

@@ -1,0 +1,98 @@
+"""Validation by the engine, in the call that ends the epoch, against validation from Python.
+
+Reads fits.py; `fit` with ``validation_freq`` as a set of epochs is the one from Python.
+
+a) Both walk the same plans, so all that a training leaves has to be the same to the bit.
+b) Time that is up after every op (`runner.SECONDS` of 0) puts the end of a call everywhere, within validations too.
+"""
+
+import numpy as np
+import pytest
+from fits import blobs, full, outcome
+
+import fusednet as fn
+from fusednet import runner, trainer
+
+EPOCHS = 5
+X, Y = blobs(97)
+
+
+def fitted(freq, *, python=False, epochs=EPOCHS, **options):
+    model = full()
+    if python:
+        freq = {epoch for epoch in range(1, EPOCHS + 1) if epoch % freq == 0}
+    options = {"validation_split": 0.3, "validation_batch_size": 8} | options
+    model.fit(X, Y, batch_size=16, epochs=epochs, validation_freq=freq, **options)
+    return model
+
+
+@pytest.fixture
+def validations(monkeypatch):
+    """How often Python asked for a validation."""
+    calls = []
+    whole = trainer.Evaluation.__call__
+    monkeypatch.setattr(trainer.Evaluation, "__call__", lambda self, *args: calls.append(args) or whole(self, *args))
+    return calls
+
+
+@pytest.mark.parametrize("seconds", [runner.SECONDS, 0])
+@pytest.mark.parametrize("freq", [1, 2, 7])
+def test_is_the_same_as_from_python(table, freq, seconds, monkeypatch, validations):
+    monkeypatch.setattr(runner, "SECONDS", seconds)
+    engine = fitted(freq)
+    assert not validations
+    python = fitted(freq, python=True)
+    assert len(validations) == EPOCHS // freq
+    assert outcome(engine) == outcome(python)
+    assert len(engine.history.history.get("val_loss", [])) == EPOCHS // freq
+
+
+@pytest.mark.parametrize("options", [{"validation_steps": 2}, {"sample_weight": np.linspace(0, 2, len(X))},
+                                     {"callbacks": [fn.EarlyStopping(patience=9)]}, {"validation_interval": 3},
+                                     {"steps_per_epoch": 2}, {"initial_epoch": 1}],
+                         ids=lambda options: next(iter(options)))
+def test_with_options(options, validations):
+    engine, asked = fitted(2, **options), len(validations)
+    python = fitted(2, python=True, **options)
+    assert asked == len(engine.history.validations)
+    assert len(validations) > 2 * asked
+    assert outcome(engine) == outcome(python)
+
+
+def test_python_validates_what_has_python_in_it(validations):
+    def squares(y, z):
+        return ((z - y) ** 2).sum(1), 2 * (z - y)
+
+    for layer, loss in ((fn.Dense(3, kernel_regularizer=fn.L2(0.1)), "sparse_categorical_crossentropy"),
+                        (fn.Dense(1), squares)):
+        model = fn.Sequential([layer], seed=0)
+        model.compile("sgd", loss)
+        model.fit(X, Y, epochs=2, validation_split=0.3)
+    assert len(validations) == 4
+
+
+def test_goes_on_where_it_was_interrupted(table, monkeypatch):
+    """Ctrl-C at the ends of calls; what has ended by then is not validated again."""
+    whole = outcome(fitted(1))
+    monkeypatch.setattr(runner, "SECONDS", 0)
+    inner, ends = runner.Runner._call, []
+
+    def call(self, *arguments):
+        result = inner(self, *arguments)
+        ends.append(result)
+        if len(ends) == number:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(runner.Runner, "_call", call)
+    options = {"batch_size": 16, "epochs": EPOCHS, "validation_split": 0.3, "validation_batch_size": 8}
+    for number in range(1, 1000, 7):
+        model = full()
+        ends.clear()
+        try:
+            model.fit(X, Y, **options)
+            break
+        except KeyboardInterrupt:
+            model.fit(X, Y, resume=True, **options)
+        assert outcome(model) == whole, number
+    assert len(ends) < number and number > 1
