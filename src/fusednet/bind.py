@@ -142,9 +142,15 @@ class Binder:
 
     def program(self, rows: int) -> BoundProgram:
         """The plan's ops for batches of `rows` rows."""
+        self._made: dict[str, np.ndarray] = {}
         return BoundProgram(tuple(self._op(op, rows) for op in self.plan.ops), self.plan.commit, rows)
 
     def _array(self, name: str, rows: int) -> np.ndarray:
+        if name not in self._made:
+            self._made[name] = self._find(name, rows)
+        return self._made[name]
+
+    def _find(self, name: str, rows: int) -> np.ndarray:
         if name in self.views:
             return self.views[name]
         tensor = self.plan.tensors[name]
@@ -155,6 +161,8 @@ class Binder:
         return self.arena[tensor.offset : tensor.offset + nbytes].view(tensor.dtype).reshape(shape)
 
     def _argument(self, argument, rows: int):
+        if argument is None or isinstance(argument, (int, float)):
+            return argument
         if isinstance(argument, str):
             return self._array(argument, rows)
         if isinstance(argument, Flat):
@@ -177,7 +185,8 @@ class Binder:
         arguments = tuple(self._argument(argument, rows) for argument in op.arguments)
         if op.kernel not in KERNELS:
             return BoundOp(op.kernel, arguments)
-        return BoundOp(op.kernel, arguments, parts(cost(op.kernel, arguments), self.threads))
+        work = cost(op.kernel, arguments) if self.threads > 1 else 0
+        return BoundOp(op.kernel, arguments, parts(work, self.threads))
 
 
 def cost(kernel: str, arguments: tuple) -> int:

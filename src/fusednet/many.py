@@ -271,6 +271,7 @@ class Shared:
         self._found: dict = {}
         self._rows: feed.Data | None = None
         self._parts: list[tuple] | None = None
+        self.plans: dict = {}  # of the networks; trials differ in few of them
 
     def rows_of(self, division: "Division", estimator) -> list[tuple]:
         """Rows for training and validation of each fold, as arrays that estimators take."""
@@ -321,6 +322,7 @@ class Division:
     separate: bool = False
 
     def __post_init__(self):
+        self._found: list[tuple[feed.Data, list]] = []
         ways = [name for name, used in (("validation_split", self.fraction), ("folds", self.folds is not None),
                                         ("validation_data", self.separate)) if used]
         if len(ways) > 1:
@@ -333,6 +335,13 @@ class Division:
 
     def of(self, data: feed.Data) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
         """Rows for training and for validation, for each fold; None are all, and none."""
+        for known, rows in self._found:
+            if known is data:
+                return rows
+        self._found.append((data, self._divide(data)))
+        return self._found[-1][1]
+
+    def _divide(self, data: feed.Data) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
         n = len(data.x)
         if self.folds is None:
             if not self.fraction:
@@ -364,7 +373,6 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
     if any(is_estimator(one.model) for one in recruits):
         return _estimator_jobs(recruits, shared, division, seed, options, first)
     jobs: list[Job] = []
-    divided: dict[int, list] = {}
     own = [id(one.model) for one in recruits if one.own]
     if len(own) > len(set(own)):
         raise ValueError("fit_many: a model is given twice; wanted each once, or a function that builds it")
@@ -376,15 +384,14 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
         if other is not None:
             given["validation_data"] = other
         trainer.planned(**(_UNSAID | {name: value for name, value in given.items() if name in _UNSAID}))
-        if id(data) not in divided:
-            divided[id(data)] = division.of(data)
         several = division.folds is not None
-        for fold, (train, held) in enumerate(divided[id(data)]):
+        for fold, (train, held) in enumerate(division.of(data)):
             model = one.model
             if several:
                 model = anew(model, model.seed if seed is None or one.seeded else seed_of(seed, i, fold))
             elif seed is not None and not one.own and not one.seeded:
                 model = anew(model, seed_of(seed, i))
+            model._plans = shared.plans
             jobs.append(NetworkJob(one.config, i, fold if several else None, model, data.divided(train, held), given,
                                    callbacks_of(callbacks)))
     return jobs

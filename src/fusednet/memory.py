@@ -78,10 +78,12 @@ class Memory:
         self.normalized = state["normalized"]
         self.keep(state["state"], state["trained"])
 
-    def initialize(self, seed: int) -> None:
-        """Draw all weights anew; running statistics begin again."""
+    def initialize(self, seed: int, *, kernels: bool = True) -> None:
+        """Draw all weights anew, without `kernels` all but those of dense layers; running statistics begin again."""
         following = _activations(self.network)
         for i, (name, at) in enumerate(self.layout.places.items()):
+            if not kernels and name.endswith("/kernel"):
+                continue
             rng = np.random.Generator(np.random.Philox(key=[seed % 2**64, i]))
             kind = following.get(at.layer.name, "linear")
             self.parameters[name][...] = initializers.draw(at.initializer, at.shape, rng, kind, self.network.dtype)

@@ -8,36 +8,23 @@ b) Features are known with the first data, or from `build`; weights exist from t
 c) Every method checks all that it is given before it changes anything.
 """
 
-
 import threading
 from contextlib import contextmanager
 
 import numpy as np
 
-from fusednet import (
-    errors,
-    feed,
-    fuse,
-    io,
-    losses,
-    metrics,
-    optimizers,
-    plan,
-    planner,
-    precision,
-    streams,
-    summary,
-    trainer,
-)
+from fusednet import errors, feed, fuse, io, losses, optimizers, plan, planner, precision, summary, trainer
 from fusednet.backends import interp
 from fusednet.backends.table import PRECISIONS
 from fusednet.history import History
 from fusednet.memory import Memory
+from fusednet.metrics import Metric
 from fusednet.metrics import resolve_all as resolve_metrics
 from fusednet.predictor import FEW_ROWS as PREDICTION_BATCH
 from fusednet.predictor import Predictor
 from fusednet.runner import NotFinite, Runner
-from fusednet.spec import Layer, Network
+from fusednet.spec import Dropout, Layer, Network
+from fusednet.streams import StreamRows
 
 _PLANS = 64  # are kept
 
@@ -124,7 +111,7 @@ class Sequential:
         self.memory: Memory | None = None
         self.network = Network(tuple(self._given), dtype=self._dtype) if self._given else None
         self.loss = self.optimizer_spec = None
-        self.metrics: tuple[metrics.Metric, ...] = ()
+        self.metrics: tuple[Metric, ...] = ()
         self.classes_ = self.feature_names_ = self.validation_indices_ = None
         self.extra: dict | None = None
         self.matmul_precision = precision.get_matmul_precision()
@@ -210,8 +197,8 @@ class Sequential:
             "sgd", "adagrad", "rmsprop", "adam", "adamw", or an object for other numbers than the defaults.
         loss : str, Loss or callable
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
-            an object for other numbers than the defaults, or a function ``(y_true, y_pred) -> (loss, gradient)`` (see
-            `fusednet.losses.Custom`).
+            "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
+            (loss, gradient)`` (see `fusednet.losses.Custom`).
         metrics : list of str
             "accuracy", "binary_accuracy", "mse", "mae".
         matmul_precision : {"highest", "high", "medium"}, optional
@@ -231,18 +218,19 @@ class Sequential:
         self.matmul_precision, self._predictor = PRECISIONS[code], None
         changed = optimizer != self.optimizer_spec
         self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
-        self._plans.clear()
         if changed:
             self.left = trainer.Left()
             if self.memory is not None:
                 self.memory.state.clear()
 
-    def build(self, features: int) -> None:
+    def build(self, features: int, *, kernels: bool = True) -> None:
         """Make the weights, for data of so many columns; ``fit`` does it by itself.
 
         Parameters
         ----------
         features : int
+        kernels : bool, default True
+            Whether dense layers' are drawn; else they are 0, for who has others.
         """
         if self.network is None:
             raise ValueError("build: the model has no layers; wanted at least one")
@@ -253,7 +241,7 @@ class Sequential:
             return
         network = self.network.with_features(features)
         memory = Memory(network)
-        memory.initialize(self.seeds["weights"])
+        memory.initialize(self.seeds["weights"], kernels=kernels)
         self.network, self.memory = network, memory
 
     def adapt(self, x) -> None:
@@ -280,26 +268,33 @@ class Sequential:
         if mode not in ("train", "gradient", "evaluate", "predict"):
             raise errors.unknown("plan", "mode", mode, ("train", "gradient", "evaluate", "predict"))
         self._need_weights("plan")
+        kind = ""
         if mode != "predict":
             self._need_compiled("plan")
+            kind = "labels" if self.loss.takes == "classes" else "targets"
         if of is None:
-            kind = "" if mode == "predict" else "labels" if self.loss.takes == "classes" else "targets"
             of = plan.Feed(self._dtype, kind, ordered=mode == "train", columns=self.network.outputs)
-        key, code = (mode, of, batch, check), precision.code(self.matmul_precision)
-        if key not in self._plans:
+        code = precision.code(self.matmul_precision)
+        optimizer = self.optimizer_spec.without_rate() if mode == "train" else None
+        seed = self.seeds["masks"] if any(isinstance(layer, Dropout) for layer in self.layers) else 0
+        # all that is read below: models may share their plans
+        key = (mode, self.network, self.loss, optimizer, self.metrics, of, batch, seed, check, code)
+        made = self._plans.get(key)
+        if made is None:
+            given, metrics = (self.network, self.loss), self.metrics
             if mode == "train":
-                made = planner.train(self.network, self.loss, self.optimizer_spec, of, batch, metrics=self.metrics,
-                                     seed=self.seeds["masks"], check=check, precision=code)
+                made = planner.train(*given, optimizer, of, batch, metrics=metrics, seed=seed, check=check,
+                                     precision=code)
             elif mode == "gradient":
-                made = planner.gradient(self.network, self.loss, of, batch, seed=self.seeds["masks"], precision=code)
+                made = planner.gradient(*given, of, batch, seed=seed, precision=code)
             elif mode == "evaluate":
-                made = planner.evaluate(self.network, self.loss, of, batch, metrics=self.metrics, precision=code)
+                made = planner.evaluate(*given, of, batch, metrics=metrics, precision=code)
             else:
                 made = planner.predict(self.network, of, batch, precision=code)
             self._plans[key] = made
             if len(self._plans) > _PLANS:  # batches of ever other sizes
-                del self._plans[next(iter(self._plans))]
-        return self._plans[key]
+                self._plans.pop(next(iter(self._plans.copy())), None)
+        return made
 
     def _need_compiled(self, what: str) -> None:
         if self.optimizer_spec is None:
@@ -416,7 +411,7 @@ class Sequential:
             raise ValueError("fit: x is an iterable of batches, so the Normalization layer cannot learn from all rows; "
                              "call adapt(x) with an array first")
         limits = _limits(validation_batch_size, validation_steps)
-        rows = streams.StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
+        rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         self._check_trainable(rows.first.x.shape[1])
         with self._unchanged_by_errors():
@@ -443,7 +438,6 @@ class Sequential:
             yield
         except BaseException:
             vars(self).update(before)
-            self._plans.clear()  # they may be of other features
             if memory is not None:
                 memory.normalized = learnt
                 for name, array in normalization.items():

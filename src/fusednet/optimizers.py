@@ -8,7 +8,7 @@ b) Names and defaults are Keras's. Where the arithmetic of others differs it is 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Optimizer:
             value = errors.real(type(self).__name__, name, getattr(self, name), low, high, open_low=open_low,
                                 open_high=open_high)
             object.__setattr__(self, name, value)
+
+    def without_rate(self) -> "Optimizer":
+        """The same with a learning rate of 1: all that a plan depends on."""
+        return replace(self, learning_rate=1.0)
 
     def scalars(self, step: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of the steps, by name.

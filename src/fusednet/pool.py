@@ -91,6 +91,10 @@ class NetworkJob(Job):
         history = model.fit(self.data, callbacks=[halt, *self.callbacks], **self.options)
         if self.data.held is None and other is None:
             return model, history, {key: values[-1] for key, values in history.history.items()}
+        if not self.callbacks and not model.memory.trained and "validation_batch_size" not in self.options:
+            last = {key: values[-1] for key, values in history.history.items() if key.startswith("val_")}
+            if last and history.epochs_of("val_loss")[-1] == history.epoch[-1] and history.steps[-1] == model.step:
+                return model, history, last  # nobody has changed the weights since
         logs = model.evaluate(self.data if other is None else other, return_dict=True)
         return model, history, {f"val_{key}": value for key, value in logs.items()}
 

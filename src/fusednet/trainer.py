@@ -158,8 +158,7 @@ def results(of: plan.Plan, sums: np.ndarray, steps: int = 1) -> dict[str, float]
     """Loss and metrics by name, out of the sums of `steps` steps."""
     values = dict(zip(of.sums, sums.tolist(), strict=True))
     rows = values.pop("rows")
-    weighted = any(tensor.name == "data.weight" for tensor in of.tensors.values())
-    total = values.pop("weight") if weighted else rows
+    total = values.pop("weight") if "data.weight" in of.tensors else rows
     values.pop("weight", None)
     values.pop("seconds")
     extra, per_row = values.pop("penalty", 0.0), values.pop("row_penalty", 0.0)
@@ -420,7 +419,7 @@ class Fit:
             ended = self.epoch > epoch
             self._validate_within()
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
-                logs = self._epoch_logs(self._progress.epochs[-1]) if ended else self._running_logs()
+                logs = self._epoch_logs(self._progress.epochs[-1], self.model.step) if ended else self._running_logs()
                 batch = self.steps_per_epoch if ended else int(self.cursor[interp.EPOCH_STEP])
                 self.callbacks.on_train_batch_end(batch - 1, logs)
         if self.epoch > epoch:
@@ -460,14 +459,12 @@ class Fit:
     # ---- what came out -----------------------------------------------------------------------------------------------
 
     def _running_logs(self) -> dict[str, float]:
-        return self._with_rate(results(self._plan, self.sums, int(self.cursor[interp.EPOCH_STEP])))
+        logs = results(self._plan, self.sums, int(self.cursor[interp.EPOCH_STEP]))
+        return logs | {"learning_rate": self.model.learning_rate}
 
-    def _epoch_logs(self, sums: np.ndarray) -> dict[str, float]:
-        return self._with_rate(results(self._plan, sums, self.steps_per_epoch))
-
-    def _with_rate(self, logs: dict[str, float]) -> dict[str, float]:
-        logs["learning_rate"] = self.model.learning_rate
-        return logs
+    def _epoch_logs(self, sums: np.ndarray, step: int) -> dict[str, float]:
+        """Of an epoch that ended with step number `step`."""
+        return results(self._plan, sums, self.steps_per_epoch) | {"learning_rate": self.model.rate_at(step)}
 
     def _collect(self, *, told: bool = True) -> None:
         """Put the epochs that have ended into the history, and tell the callbacks."""
@@ -475,9 +472,8 @@ class Fit:
         first = self.epoch - len(ended)
         for i, sums in enumerate(ended):
             epoch, later = first + i, (len(ended) - 1 - i) * self.steps_per_epoch
-            logs = self._epoch_logs(sums)
             step = self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later
-            logs["learning_rate"] = self.model.rate_at(step)
+            logs = self._epoch_logs(sums, step)
             seconds, validated = float(sums[0]), self._progress.followed.get(epoch)
             if validated is not None:
                 logs |= self.validation.logs(validated, "val_")

@@ -258,10 +258,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 if not incremental:  # the learning rate begins anew
                     before.compile(made.optimizer_spec, made.loss, made.metrics)
                 return
-            made.build(X.shape[1])
+            made.build(X.shape[1], kernels=False)
             _carry_over(before, made)
         else:
-            made.build(X.shape[1])
+            made.build(X.shape[1], kernels=False)
         self.model_ = made
         self._take_weights()
 
