@@ -30,11 +30,11 @@ def _rows(level, total, dtype):
             yield matrix(
                 kernel, level, total, dtype, n, parameters={"scale": 1e-3}, absent=frozenset({"weight"}), **wanted
             )
-    factor = {"factor": 1.0, "scale": 1e-3, "delta": 1.0}
-    for kernel in ("sigmoid_xent", "squared_error", "absolute_error", "huber_error"):
+    factor = {"factor": 1.0, "scale": 1e-3, "delta": 1.0, "quantile": 0.9, "constant": 0.0}
+    for kernel in ("sigmoid_xent", "squared_error", "absolute_error", "huber_error", "pinball_loss", "poisson_loss"):
         yield matrix(
             kernel, level, total, dtype, 64, parameters=factor, absent=frozenset({"weight"}), share=TARGETS[level],
-            arithmetic=kernel == "sigmoid_xent",
+            arithmetic=kernel in ("sigmoid_xent", "poisson_loss"),
         )
 
 

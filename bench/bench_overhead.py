@@ -48,6 +48,8 @@ def _calls() -> dict[str, tuple[tuple, dict]]:
         "squared_error": ((x, dy), {}),
         "absolute_error": ((x, dy), {}),
         "huber": ((x, dy), {}),
+        "pinball_loss": ((x, dy), {}),
+        "poisson_loss": ((x, saved), {}),
         "count_correct": ((x, labels), {}),
         "accuracy": ((x, labels), {}),
         "binary_accuracy": ((saved, (dy > 0).astype(np.float32)), {}),

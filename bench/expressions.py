@@ -214,6 +214,23 @@ def huber_error(loss, dz, z, target, weight, delta, factor, scale):
     return clipped
 
 
+def pinball_loss(loss, dz, z, target, weight, quantile, factor, scale):
+    d = z - target
+    slope = np.where(d > 0, 1 - quantile, -quantile).astype(z.dtype)
+    d *= slope
+    np.sum(d, axis=1, out=loss)
+    slope *= factor * scale
+    return slope
+
+
+def poisson_loss(loss, dz, z, target, weight, constant, factor, scale):
+    rate = np.exp(z)
+    np.sum(rate - target * z, axis=1, out=loss)
+    rate -= target
+    rate *= factor * scale
+    return rate
+
+
 # ---- optimizer steps -------------------------------------------------------------------------------------------------
 
 

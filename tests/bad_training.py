@@ -137,6 +137,8 @@ PAIRS = [
     (ops.squared_error, "predictions"),
     (ops.absolute_error, "predictions"),
     (ops.huber, "predictions"),
+    (ops.pinball_loss, "predictions"),
+    (ops.poisson_loss, "predictions"),
 ]
 for f, z in PAIRS:
     bad(
@@ -181,6 +183,8 @@ bad(
     label_smoothing=-0.1,
 )
 bad(ops.huber, "delta", ValueError, r"delta is 0.0; wanted a number in \(0, inf\)", ones(4), ones(4), delta=0)
+bad(ops.pinball_loss, "quantile", ValueError, r"quantile is 1.5; wanted a number in \[0, 1\]", ones(4), ones(4),
+    quantile=1.5)
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------
 

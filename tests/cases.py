@@ -491,13 +491,16 @@ _LOSSES = {
     "squared_error": {"factor": 1.0},
     "absolute_error": {"factor": 1.0},
     "huber_error": {"delta": 1.0, "factor": 1.0},
+    "pinball_loss": {"quantile": 0.5, "factor": 1.0},
+    "poisson_loss": {"constant": 0.0, "factor": 1.0},
 }
 
 
 @_cases(*_LOSSES)
 def _losses(kernel):
     def case(name, shape, values=None, **others):
-        own = {key: others.pop(key) for key in ("smoothing", "factor", "delta", "scale") if key in others}
+        own = {key: others.pop(key) for key in ("smoothing", "factor", "delta", "quantile", "constant",
+                                                           "scale") if key in others}
         parameters = {**_LOSSES[kernel], "scale": 1 / max(shape[0], 1), **own}
         return Case(kernel, name, _matrix_sizes(shape), parameters, values or {}, **others)
 
@@ -514,8 +517,15 @@ def _losses(kernel):
             others["factor"] = 1 / shape[1]
         if "delta" in _LOSSES[kernel]:
             others["delta"] = (0.7, 1.35)[i % 2]
+        if "quantile" in _LOSSES[kernel]:
+            others["quantile"] = (0.1, 0.93)[i % 2]
+        if "constant" in _LOSSES[kernel]:
+            others["constant"] = (1.0, 0.5)[i % 2]
         yield case(f"parameters-{_dimensions(*shape)}", shape, absent=_optional(i, *both), layout=_turn(i), **others)
-    for recipe in ("saturating", "mixed", "small", "integers"):
+    recipes = ("saturating", "mixed", "small", "integers")
+    if kernel == "poisson_loss":  # e^z of large z has no place in a float32
+        recipes = ("mixed", "small", "integers")
+    for recipe in recipes:
         yield case(recipe, (33, 37), {"z": recipe}, layout="padded")
         yield case(f"{recipe}-narrow", (33, 3), {"z": recipe})
     for name in ("weight-0", "weight-0-wide"):
@@ -526,7 +536,12 @@ def _losses(kernel):
     if kernel == "softmax_xent_targets":
         yield case("unnormalised", (33, 37), {"target": "unit"}, smoothing=0.05)
         yield case("no-target", (33, 37), {"target": "zeros"})
-    if kernel in ("squared_error", "absolute_error", "huber_error"):
+    if kernel == "poisson_loss":
+        for recipe in recipes:
+            yield case(f"{recipe}-deviance", (33, 37), {"z": recipe}, constant=1.0)
+        yield case("counts", (33, 37), {"target": "counts"}, constant=1.0)
+        yield case("no-target", (33, 37), {"target": "zeros"}, constant=1.0)
+    if kernel in ("squared_error", "absolute_error", "huber_error", "pinball_loss"):
         yield case("equal", (33, 37), {"target": "equal"})
         yield case("near-integers", (33, 37), {"z": "integers", "target": "integers"})
     if kernel == "sigmoid_xent":

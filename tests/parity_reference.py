@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import fusednet as fn
-from fusednet.losses import HalfSquaredError, LogLoss
+from fusednet.losses import HalfPoissonDeviance, HalfSquaredError, LogLoss
 
 _erf = np.vectorize(math.erf, otypes=[float])
 _ROOT = math.sqrt(2 / math.pi)
@@ -125,6 +125,13 @@ def loss_rows(loss, z, y):
         return (d**2).mean(axis=1), 2 * d / n
     if isinstance(loss, fn.MeanAbsoluteError):
         return np.abs(d).mean(axis=1), np.sign(d) / n
+    if isinstance(loss, HalfPoissonDeviance):
+        return (y * np.log(y) - y - y * z + np.exp(z)).sum(axis=1), np.exp(z) - y
+    if isinstance(loss, fn.Poisson):
+        return (np.exp(z) - y * z).mean(axis=1), (np.exp(z) - y) / n
+    if isinstance(loss, fn.Quantile):
+        slope = np.where(d > 0, 1 - loss.quantile, np.where(d < 0, -loss.quantile, 0))
+        return (slope * d).mean(axis=1), slope / n
     small = np.abs(d) <= loss.delta
     values = np.where(small, d**2 / 2, loss.delta * (np.abs(d) - loss.delta / 2))
     return values.mean(axis=1), np.where(small, d, loss.delta * np.sign(d)) / n

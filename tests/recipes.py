@@ -193,6 +193,11 @@ def near(d):
 
 
 @_recipe
+def counts(d):
+    return d.rng.poisson(1.5, d.shape)
+
+
+@_recipe
 def equal(d):
     return d.drawn["z"]
 
@@ -314,6 +319,8 @@ DEFAULTS: dict[str | tuple[str, str], str] = {
     ("squared_error", "target"): "near",
     ("absolute_error", "target"): "near",
     ("huber_error", "target"): "near",
+    ("pinball_loss", "target"): "near",
+    ("poisson_loss", "target"): "positive",
     ("adagrad_step", "v"): "positive",
     ("rmsprop_step", "v"): "positive",
     ("adam_step", "v"): "positive",

@@ -231,7 +231,7 @@ def test_without_layers():
      "optimizer is 'adamm'; known: sgd, adagrad, rmsprop, adam, adamw (did you mean 'adam'?)"),
     (("adam", "msee"), ValueError,
      "loss is 'msee'; known: sparse_categorical_crossentropy, categorical_crossentropy, binary_crossentropy, mse, mae, "
-     "huber, mean_squared_error, mean_absolute_error (did"),
+     "huber, poisson, quantile, mean_squared_error, mean_absolute_error, pinball (did"),
     (("adam",), ValueError, "no loss was given; wanted one of sparse_categorical_crossentropy"),
     (("adam", 3), TypeError, "loss is 3; wanted a name"),
     ((3, "mse"), TypeError, "optimizer is 3; wanted a name (sgd, adagrad, rmsprop, adam, adamw) or an object"),

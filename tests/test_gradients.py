@@ -210,6 +210,14 @@ def _huber(d):
     return np.where(_absolute(d).real <= DELTA, d * d / 2, DELTA * (_absolute(d) - DELTA / 2))
 
 
+def _pinball(d, quantile):
+    return np.where(d.real < 0, -quantile * d, (1 - quantile) * d)
+
+
+def _poisson(z, t, constant):
+    return np.exp(z) - t * z + constant * (t * np.log(t) - t)
+
+
 def _one_hot():
     return np.eye(N)[LABEL]
 
@@ -226,6 +234,8 @@ def _losses(smoothing):
         "squared_error": (TARGET, (FACTOR,), lambda z: FACTOR * ((z - TARGET) ** 2).sum(axis=1)),
         "absolute_error": (TARGET, (FACTOR,), lambda z: FACTOR * _absolute(z - TARGET).sum(axis=1)),
         "huber_error": (TARGET, (DELTA, FACTOR), lambda z: FACTOR * _huber(z - TARGET).sum(axis=1)),
+        "pinball_loss": (TARGET, (0.3, FACTOR), lambda z: FACTOR * _pinball(z - TARGET, 0.3).sum(axis=1)),
+        "poisson_loss": (TARGET, (smoothing, FACTOR), lambda z: FACTOR * _poisson(z, TARGET, smoothing).sum(axis=1)),
     }
 
 

@@ -444,6 +444,8 @@ LOSSES = [
     (ops.squared_error, np.ones((4, 3))),
     (ops.absolute_error, np.ones((4, 3))),
     (ops.huber, np.ones((4, 3))),
+    (ops.pinball_loss, np.ones((4, 3))),
+    (ops.poisson_loss, np.ones((4, 3))),
 ]
 
 
@@ -464,7 +466,8 @@ def test_reductions(function, target, weights):
     assert loss == function(z, target, weights)[0]
 
 
-@pytest.mark.parametrize("function", [ops.squared_error, ops.absolute_error, ops.huber, ops.sigmoid_cross_entropy])
+@pytest.mark.parametrize("function", [ops.squared_error, ops.absolute_error, ops.huber, ops.pinball_loss,
+                                      ops.poisson_loss, ops.sigmoid_cross_entropy])
 def test_rows_of_one_and_rows_of_many_axes(function):
     z, t = np.linspace(-2, 2, 24), np.linspace(0, 1, 24)
     flat_loss, flat_gradient = function(z, t)

@@ -18,7 +18,7 @@ from test_parity import TOLERANCE, TWENTY, compare, expected, masks, one_step, w
 from trainings import BEGUN, MIXED, TRAININGS, Training, data, model
 
 import fusednet as fn
-from fusednet.losses import HalfSquaredError, LogLoss
+from fusednet.losses import HalfPoissonDeviance, HalfSquaredError, LogLoss
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -115,6 +115,13 @@ class Torch:
             rows = F.mse_loss(z, y.to(self.dtype), reduction="none").sum(1) / 2
         elif isinstance(loss, fn.Huber):
             rows = F.huber_loss(z, y.to(self.dtype), reduction="none", delta=loss.delta).mean(1)
+        elif isinstance(loss, fn.Poisson):
+            t = y.to(self.dtype)
+            rows = F.poisson_nll_loss(z, t, reduction="none")
+            rows = (rows + torch.xlogy(t, t) - t).sum(1) if isinstance(loss, HalfPoissonDeviance) else rows.mean(1)
+        elif isinstance(loss, fn.Quantile):
+            d = z - y.to(self.dtype)
+            rows = torch.maximum((1 - loss.quantile) * d, -loss.quantile * d).mean(1)
         else:
             function = F.mse_loss if isinstance(loss, fn.MeanSquaredError) else F.l1_loss
             rows = function(z, y.to(self.dtype), reduction="none").mean(1)

@@ -318,6 +318,27 @@ def huber_error(t, a, r):
     )
 
 
+@_rule
+def pinball_loss(t, a, r):
+    d = a.z - a.target
+    slope = np.where(d > 0, 1 - a.quantile, np.where(d < 0, a.quantile, 0))
+    terms = (np.abs(d) * slope).sum(axis=1)
+    return _weighted(a, (4 + _sum(a.n)) * t.u * a.factor * terms, 6 * t.u * a.factor * slope)
+
+
+@_rule
+def poisson_loss(t, a, r):
+    """Terms that may cancel, each off by its own rounding; the power by a few more."""
+    rate = np.exp(a.z)
+    log = np.abs(np.log(np.where(a.target == 0, 1, a.target)))
+    terms = 4 * rate + np.abs(a.z) * a.target + 4 * a.constant * a.target * (1 + log)
+    return _weighted(
+        a,
+        a.factor * ((4 + _sum(a.n)) * t.u * terms.sum(axis=1) + a.n * t.tiny),
+        a.factor * (t.u * (10 * rate + 6 * a.target) + t.tiny),
+    )
+
+
 # ---- batch normalisation ---------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import fusednet as fn
 from fusednet.backends import interp
-from fusednet.losses import LOSSES, HalfSquaredError, LogLoss, Loss
+from fusednet.losses import LOSSES, HalfPoissonDeviance, HalfSquaredError, LogLoss, Loss
 from fusednet.optimizers import OPTIMIZERS, Optimizer
 from fusednet.spec import ACTIVATIONS, Layer
 
@@ -117,6 +117,9 @@ def _losses():
         ("mse", fn.MeanSquaredError(), None, False),
         ("mae", fn.MeanAbsoluteError(), None, False),
         ("huber", fn.Huber(0.6), None, False),
+        ("quantile", fn.Quantile(0.3), None, False),
+        ("poisson", fn.Poisson(), None, False),
+        ("deviance", HalfPoissonDeviance(), None, False),
     ):
         for weighted in (False, True):
             yield Training(f"loss-{name}{'-weighted' if weighted else ''}", _two("tanh", last), loss=loss,
@@ -224,6 +227,7 @@ def data(training: Training, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, 
         y = rng.integers(0, 2, shape).astype(np.float32)
     else:
         y = rng.standard_normal(shape).astype(np.float32)
+        y = np.abs(y) if training.loss.counts else y
     weight = rng.uniform(0.25, 2.0, rows).astype(np.float32) if training.weighted else None
     if weight is not None:
         weight[1] = 0
@@ -265,6 +269,7 @@ def covered() -> dict[str, bool]:
         "activations of Dense": kinds == set(ACTIVATIONS),
         "activations alone": alone == set(ACTIVATIONS),
         "layers": others <= {type(layer) for layer in layers},
-        "losses": {type(training.loss) for training in TRAININGS} >= {*LOSSES.values(), HalfSquaredError, LogLoss},
+        "losses": {type(training.loss) for training in TRAININGS} >= {
+            *LOSSES.values(), HalfPoissonDeviance, HalfSquaredError, LogLoss},
         "optimizers": {type(training.optimizer) for training in TRAININGS} == set(OPTIMIZERS.values()),
     }

@@ -1,5 +1,5 @@
 /* Losses that are sums over elements, with the gradient in the same pass, for one dtype: sigmoid cross entropy and
- * squared, absolute and Huber error.
+ * squared, absolute and Huber error, pinball and Poisson loss.
  *
  * a) One loop over rows; the loss is a constant of the call, so each is its own straight code. Rows are read, summed
  *    and divided among parts as in softmax_impl.h, whose helpers are used.
@@ -8,7 +8,8 @@
 
 #ifndef FN_LOSSES
 #define FN_LOSSES
-enum fn_loss { FN_LOSS_sigmoid, FN_LOSS_squared, FN_LOSS_absolute, FN_LOSS_huber };
+enum fn_loss { FN_LOSS_sigmoid, FN_LOSS_squared, FN_LOSS_absolute, FN_LOSS_huber, FN_LOSS_pinball,
+               FN_LOSS_poisson, FN_LOSS_deviance };
 #endif
 
 typedef struct {
@@ -16,7 +17,7 @@ typedef struct {
     const FN_T *z, *target, *weight;
     int64_t ld_dz, ld_z, ld_target, m, n;
     FN_T keep, rest; /* t = keep * target + rest */
-    FN_T delta;
+    FN_T delta, quantile, constant;
     double factor, scale; /* of the loss; of the gradient, with the factor in it */
 } FN_NAME(fn_loss);
 
@@ -31,7 +32,19 @@ FN_INLINE V FN_NAME(fn_loss_term)(const FN_NAME(fn_loss) *c, V z, V target, V *g
         *gradient = VF(sub)(sigmoid, t);
         return VF(add)(VF(fnma)(z, t, VF(max)(zero, z)), FN_NAME(fn_log1p)(e));
     }
+    if (kind == FN_LOSS_poisson || kind == FN_LOSS_deviance) {
+        const V rate = FN_NAME(fn_exp)(z), value = VF(fnma)(target, z, rate);
+        *gradient = VF(sub)(rate, target);
+        if (kind == FN_LOSS_poisson) return value;
+        const V log = FN_NAME(fn_log)(VF(select)(VF(gt)(target, zero), target, one)); /* 0 log 0 = 0 */
+        return VF(fma)(VF(set1)(c->constant), VF(mul)(target, VF(sub)(log, one)), value);
+    }
     const V d = VF(sub)(z, target), size = VF(abs)(d);
+    if (kind == FN_LOSS_pinball) {
+        const V below = VF(set1)(-c->quantile), above = VF(set1)(1 - c->quantile);
+        *gradient = VF(select)(VF(gt)(d, zero), above, VF(select)(VF(gt)(zero, d), below, d)); /* else 0 or NaN */
+        return VF(mul)(d, *gradient);
+    }
     if (kind == FN_LOSS_squared) {
         *gradient = d;
         return VF(mul)(d, d);
@@ -179,4 +192,17 @@ FN_DEFINE(absolute_error)
 FN_DEFINE(huber_error)
 {
     FN_LOSS(a, FN_LOSS_huber, 1, .delta = FN_C(a->delta));
+}
+
+FN_DEFINE(pinball_loss)
+{
+    FN_LOSS(a, FN_LOSS_pinball, 1, .quantile = FN_C(a->quantile));
+}
+
+FN_DEFINE(poisson_loss)
+{
+    if (a->constant == 0)
+        FN_LOSS(a, FN_LOSS_poisson, 1, .keep = 1);
+    else
+        FN_LOSS(a, FN_LOSS_deviance, 1, .constant = FN_C(a->constant));
 }

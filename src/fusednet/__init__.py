@@ -21,7 +21,7 @@ _MEMBERS = {
         "spec": "Activation BatchNormalization Dense Dropout ELU Flatten GELU L1 L1L2 L2 LeakyReLU Linear "
                 "Normalization ReLU SELU Sigmoid SiLU Softmax Softplus Swish Tanh",
         "losses": "BinaryCrossentropy CategoricalCrossentropy Huber MeanAbsoluteError MeanSquaredError "
-                  "SparseCategoricalCrossentropy",
+                  "Poisson Quantile SparseCategoricalCrossentropy",
         "optimizers": "AdaGrad Adam AdamW RMSprop SGD",
         "schedules": "Constant CosineDecay ExponentialDecay OneCycle PiecewiseConstant StepDecay",
         "callbacks": "BackupAndRestore Callback CSVLogger EarlyStopping LambdaCallback LearningRateScheduler "

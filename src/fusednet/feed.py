@@ -146,6 +146,8 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
         data.y = datasets.targets(y, shape[1] if len(shape) > 1 else 1, dtype, what)
     else:
         data.y, data.kind = datasets.targets(y, outputs, dtype, what), "targets"
+        if loss.counts and (data.y < 0).any():
+            raise ValueError(f"{what} has values below 0; the loss {loss.name!r} wants counts or rates of at least 0")
 
 
 def _soft_targets(y, outputs: int) -> np.ndarray | None:

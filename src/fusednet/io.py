@@ -55,6 +55,7 @@ _LISTED = {
     losses: (
         *("SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"),
         *("LogLoss", "MeanSquaredError", "HalfSquaredError", "MeanAbsoluteError", "Huber"),
+        *("Quantile", "Poisson", "HalfPoissonDeviance"),
     ),
     optimizers: ("SGD", "AdaGrad", "RMSprop", "Adam", "AdamW"),
     schedules: ("Constant", "StepDecay", "PiecewiseConstant", "ExponentialDecay", "CosineDecay", "OneCycle"),

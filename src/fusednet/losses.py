@@ -27,6 +27,8 @@ class Loss:
         The final activation that the kernel contains.
     takes : {"classes", "binary", "values"}
         What y is: a class for each row, 0 and 1 for each output, or numbers.
+    counts : bool
+        Whether these numbers are at least 0.
     most : float or None
         What the value of a row is cut to in the loss that is reported; its gradient is not.
     """
@@ -35,6 +37,7 @@ class Loss:
     labels_kernel = ""
     head = None
     takes = "values"
+    counts = False
     name = ""
     most = None
 
@@ -200,6 +203,59 @@ class Huber(Loss):
 
 
 @dataclass(frozen=True)
+class Quantile(Loss):
+    """Mean over outputs of the pinball loss ``max((1 - q) d, -q d)``, d = z - t: the minimum is the quantile q.
+
+    Its gradient at 0 is 0. Koenker & Bassett 1978, "Regression quantiles".
+
+    Parameters
+    ----------
+    quantile : float, default 0.5
+        q above, in (0, 1).
+    """
+
+    quantile: float = 0.5
+    kernel = "pinball_loss"
+    name = "quantile"
+
+    def __post_init__(self):
+        value = errors.real("Quantile", "quantile", self.quantile, 0, 1, open_low=True, open_high=True)
+        object.__setattr__(self, "quantile", value)
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (self.quantile, 1 / columns)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """Mean over outputs of ``e^z - t z`` for counts or rates t of at least 0: z is the logarithm of the rate.
+
+    The value is that of Keras's loss at the prediction ``e^z``, which is taken here of the output itself, so that no
+    rate is below 0 and none is divided by.
+    """
+
+    kernel = "poisson_loss"
+    counts = True
+    name = "poisson"
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (0.0, 1 / columns)
+
+
+@dataclass(frozen=True)
+class HalfPoissonDeviance(Poisson):
+    """Sum over outputs of ``t log(t / e^z) - t + e^z``, scikit-learn's loss; 0 where ``e^z`` is t.
+
+    McCullagh & Nelder 1989, "Generalized linear models", section 6.2, halved.
+    """
+
+    name = "half_poisson_deviance"
+
+    def options(self, columns: int) -> tuple[float, ...]:
+        return (1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Custom(Loss):
     """A Python function as the loss; it is called once per batch.
 
@@ -221,9 +277,9 @@ class Custom(Loss):
 LOSSES: dict[str, type[Loss]] = {
     cls.name: cls
     for cls in (SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError,
-                MeanAbsoluteError, Huber)
+                MeanAbsoluteError, Huber, Poisson, Quantile)
 }
-_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
+_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae", "pinball": "quantile"}
 
 
 def resolve(loss) -> Loss:

@@ -374,6 +374,22 @@ def huber_error(loss, dz, z, target, weight, delta, factor, scale):
     _write_loss(loss, dz, factor * terms.sum(axis=1), factor * np.clip(d, -delta, delta), weight, scale)
 
 
+@_kernel
+def pinball_loss(loss, dz, z, target, weight, quantile, factor, scale):
+    d = z - target
+    slope = np.where(d > 0, 1 - quantile, np.where(d < 0, -quantile, d))
+    _write_loss(loss, dz, factor * (d * slope).sum(axis=1), factor * slope, weight, scale)
+
+
+@_kernel
+def poisson_loss(loss, dz, z, target, weight, constant, factor, scale):
+    rate = np.exp(z)
+    terms = rate - target * z
+    if constant != 0:
+        terms = terms + constant * (target * np.log(np.where(target == 0, 1, target)) - target)
+    _write_loss(loss, dz, factor * terms.sum(axis=1), factor * (rate - target), weight, scale)
+
+
 # ---- optimizer steps -------------------------------------------------------------------------------------------------
 
 

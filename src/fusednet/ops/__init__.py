@@ -45,7 +45,15 @@ from fusednet.ops._activations import (
 )
 from fusednet.ops._affine import affine, affine_backward
 from fusednet.ops._dropout import dropout, dropout_backward
-from fusednet.ops._losses import absolute_error, huber, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from fusednet.ops._losses import (
+    absolute_error,
+    huber,
+    pinball_loss,
+    poisson_loss,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
 from fusednet.ops._metrics import accuracy, binary_accuracy, count_correct
 from fusednet.ops._normalization import batch_norm, batch_norm_backward, batch_norm_inference
 from fusednet.ops._optimizers import (
@@ -88,6 +96,8 @@ __all__ = [
     "linear_backward",
     "momentum_step",
     "nesterov_step",
+    "pinball_loss",
+    "poisson_loss",
     "relu",
     "relu_backward",
     "rmsprop_step",

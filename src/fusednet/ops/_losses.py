@@ -1,7 +1,7 @@
 """Losses with their gradients, in one pass.
 
 Reads _door.py for the checks and calls the kernels `softmax_xent_labels`, `softmax_xent_targets`, `sigmoid_xent`,
-`squared_error`, `absolute_error`, `huber_error` and `sum`.
+`squared_error`, `absolute_error`, `huber_error`, `pinball_loss`, `poisson_loss` and `sum`.
 
 a) Every loss returns (loss, gradient), because the gradient costs almost nothing where the loss is computed. The
    gradient is of the reduced loss: with "mean" it is already divided.
@@ -360,3 +360,76 @@ def huber(predictions, targets, weights=None, *, delta=1.0, factor=None, reducti
         gradient,
         out,
     )
+
+
+def pinball_loss(predictions, targets, weights=None, *, quantile=0.5, factor=None, reduction="mean", gradient=True,
+                 out=None):
+    """The pinball loss and its gradient (Koenker & Bassett 1978), whose minimum is a quantile.
+
+    ``l = factor sum_j max((1 - quantile) d, -quantile d)`` per row; ``dl/dz`` is ``factor (1 - quantile)`` where d is
+    above 0, ``-factor quantile`` where it is below, and 0 at 0.
+
+    Parameters
+    ----------
+    predictions : array_like, shape (m,) or (m, ...)
+    targets : array_like, shape of predictions
+    weights : array_like, shape (m,), optional
+        Of the rows.
+    quantile : float, default 0.5
+        In [0, 1].
+    factor : float, optional
+        Of the sum over a row; by default 1 / n.
+    reduction, gradient
+        See `softmax_cross_entropy`.
+    out : ndarray, shape of predictions, optional
+        Where to write the gradient; may be `predictions`.
+
+    Returns
+    -------
+    loss : float, or ndarray of shape (m,) for "none"
+    gradient : ndarray, shape of predictions, or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sigmoid_cross_entropy`, and if `quantile` is not a number in [0, 1].
+    """
+    numbers = (real("pinball_loss", "quantile", quantile, "[0, 1]"),)
+    return _elementwise("pinball_loss", _PREDICTIONS, current().pinball_loss, predictions, targets, weights, numbers,
+                        factor, reduction, gradient, out)
+
+
+def poisson_loss(predictions, targets, weights=None, *, deviance=False, factor=None, reduction="mean", gradient=True,
+                 out=None):
+    """The negative log-likelihood of counts and its gradient; predictions are logarithms of rates.
+
+    ``l = factor sum_j (e^z - t z)`` per row; ``dl/dz = factor (e^z - t)``.
+
+    Parameters
+    ----------
+    predictions : array_like, shape (m,) or (m, ...)
+    targets : array_like, shape of predictions
+        Of at least 0.
+    weights : array_like, shape (m,), optional
+        Of the rows.
+    deviance : bool, default False
+        Add ``t log t - t``, so that the least loss is 0: half the deviance (McCullagh & Nelder 1989, section 6.2).
+    factor : float, optional
+        Of the sum over a row; by default 1 / n.
+    reduction, gradient
+        See `softmax_cross_entropy`.
+    out : ndarray, shape of predictions, optional
+        Where to write the gradient; may be `predictions`.
+
+    Returns
+    -------
+    loss : float, or ndarray of shape (m,) for "none"
+    gradient : ndarray, shape of predictions, or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sigmoid_cross_entropy`.
+    """
+    return _elementwise("poisson_loss", _PREDICTIONS, current().poisson_loss, predictions, targets, weights,
+                        (float(bool(deviance)),), factor, reduction, gradient, out)

@@ -9,38 +9,6 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class HalfPoissonDeviance:
-    """Sum over outputs of ``t log(t / e^z) - t + e^z``; the prediction is ``e^z``.
-
-    McCullagh & Nelder 1989, "Generalized linear models", section 6.2, halved.
-    """
-
-    __name__ = "poisson"
-
-    def __call__(self, y, z):
-        with np.errstate(over="ignore", divide="ignore"):
-            rate = np.exp(z)
-            constant = np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0) - y
-            return (constant - y * z + rate).sum(axis=1), rate - y
-
-
-@dataclass(frozen=True)
-class PinballLoss:
-    """Mean over outputs of ``q d`` where ``d = t - z >= 0``, else ``(q - 1) d``: the minimum is the quantile q.
-
-    Koenker & Bassett 1978, "Regression quantiles".
-    """
-
-    quantile: float
-    __name__ = "quantile"
-
-    def __call__(self, y, z):
-        above = y >= z
-        slope = np.where(above, self.quantile, self.quantile - 1).astype(z.dtype)
-        return (slope * (y - z)).mean(axis=1), -slope / z.shape[1]
-
-
-@dataclass(frozen=True)
 class BlockCrossentropy:
     """Sum of the cross entropies of several targets, whose classes are blocks of columns; y is one-hot in each block.
 

@@ -16,11 +16,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from fusednet.losses import Custom, HalfSquaredError, Huber, MeanAbsoluteError
+from fusednet.losses import HalfPoissonDeviance, HalfSquaredError, Huber, MeanAbsoluteError, Quantile
 from fusednet.sklearn._base import BaseMLP, store
 from fusednet.sklearn._build import Task
 from fusednet.sklearn._convergence import r2
-from fusednet.sklearn._losses import HalfPoissonDeviance, PinballLoss
 
 LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
 
@@ -179,10 +178,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _task(self, parameters, dtype):
         loss = {
             "squared_error": HalfSquaredError(),
-            "poisson": Custom(HalfPoissonDeviance()),
+            "poisson": HalfPoissonDeviance(),
             "absolute_error": MeanAbsoluteError(),
             "huber": Huber(parameters["huber_delta"]),
-            "quantile": Custom(PinballLoss(parameters["quantile"])),
+            "quantile": Quantile(parameters["quantile"]),
         }[parameters["loss"]]
         return Task(self.n_outputs_, loss, "linear", dtype)
 

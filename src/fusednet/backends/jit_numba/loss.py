@@ -72,7 +72,7 @@ def softmax_xent_targets(loss, dz, z, target, weight, smoothing, scale, part, pa
                 row[j] = size * (share * row[j] - wanted[j])
 
 
-_CROSS_ENTROPY, _SQUARED, _ABSOLUTE, _HUBER = range(4)
+_CROSS_ENTROPY, _SQUARED, _ABSOLUTE, _HUBER, _PINBALL, _POISSON = range(6)
 
 
 @helper
@@ -96,6 +96,20 @@ def _error_terms(rule, row, terms, target, parameter):
             d = row[j] - target[j]
             terms[j] = abs(d)
             row[j] = one if d > zero else (-one if d < zero else d)
+    elif rule == _PINBALL:
+        above, below = real(1 - parameter), real(-parameter)
+        for j in range(row.size):
+            d = row[j] - target[j]
+            slope = above if d > zero else (below if d < zero else d)
+            terms[j], row[j] = d * slope, slope
+    elif rule == _POISSON:
+        constant = real(parameter)
+        for j in range(row.size):
+            z, t = row[j], target[j]
+            rate = exp(z)
+            terms[j], row[j] = rate - t * z, rate - t
+            if constant != zero and t != zero:
+                terms[j] += constant * t * (real(math.log(t)) - one)
     else:
         delta = real(parameter)
         for j in range(row.size):
@@ -145,3 +159,13 @@ def absolute_error(loss, dz, z, target, weight, factor, scale, part, parts):
 @kernel(COPY)
 def huber_error(loss, dz, z, target, weight, delta, factor, scale, part, parts):
     _errors(_HUBER, loss, dz, z, target, weight, delta, factor, scale, part, parts)
+
+
+@kernel(COPY)
+def pinball_loss(loss, dz, z, target, weight, quantile, factor, scale, part, parts):
+    _errors(_PINBALL, loss, dz, z, target, weight, quantile, factor, scale, part, parts)
+
+
+@kernel(POWER)
+def poisson_loss(loss, dz, z, target, weight, constant, factor, scale, part, parts):
+    _errors(_POISSON, loss, dz, z, target, weight, constant, factor, scale, part, parts)
