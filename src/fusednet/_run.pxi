@@ -233,6 +233,7 @@ cdef class Run:
             if self.following is None:
                 status = fn_run_advance(&self.run, steps, seconds, used, &done)
             else:
+                self.following.run.share.forced = forced_parts
                 status = advance_both(self, self.following, steps, seconds, used, &done)
         leave_team()
         PyBuffer_Release(&b)
