@@ -54,6 +54,9 @@ def calls(monkeypatch):
             counted.append(len(table))
             return self.run.advance(table, seconds)
 
+        def __getattr__(self, name):
+            return getattr(self.run, name)
+
     make = runner.Runner._make
 
     def counting(self, *arguments):
@@ -147,6 +150,8 @@ class Counting:
             after = count()
         seen.append((len(table), after - before))
         return answer
+    def __getattr__(self, name):
+        return getattr(self.run, name)
 
 def make(self, *arguments, made=runner.Runner._make):
     made(self, *arguments)
