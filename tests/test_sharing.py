@@ -14,7 +14,7 @@ from fusednet._native import sharing
 
 SMALL = [1_000, 8_000, 8_000, 8_000, 30_000, 150_000, 600_000]
 """Cycles of ops that every grain divides differently."""
-TRIAL, BEFORE = 16 * 5, 128
+TRIAL, BEFORE = 16 * 5, 16
 """Steps of a trial, and before the first one."""
 
 

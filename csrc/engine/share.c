@@ -9,7 +9,7 @@
 #define HOPELESS_AFTER 4
 #define MATTERS 50         /* a grain is worth trying if it changes the parts of a 50th of the program's work */
 
-#define STEPS_BEFORE_TRIAL 128 /* of a new run: short ones are over by then */
+#define STEPS_BEFORE_TRIAL 16 /* of a new run: the shortest are over by then */
 
 static const int64_t grain[FN_SHARE_GRAINS] = {10000, 2000, 50000, 200000, 1000000};
 
