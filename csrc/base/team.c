@@ -18,7 +18,7 @@
 
 #define LINE 64 /* bytes of a cache line */
 
-#define SPINS_BEFORE_PARKING 4000
+#define SPINS_BEFORE_PARKING 20000 /* some tenths of a millisecond: longer than a loop of Python between two calls */
 #define SPINS_WHILE_HELD 100000 /* a millisecond or two: longer than the steps between two ops that are shared */
 #define SPINS_BEFORE_YIELDING 2000
 

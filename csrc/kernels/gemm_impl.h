@@ -449,7 +449,7 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
     for (int64_t down = 1; down <= count; down++) {
         if (count % down) continue;
         const int64_t across = count / down;
-        const int64_t rows = ((m + FN_MR - 1) / FN_MR + down - 1) / down * FN_MR;
+        const int64_t rows = (m + down - 1) / down;
         const int64_t columns = ((n + nr - 1) / nr + across - 1) / across * nr;
         const int64_t area = rows * columns, edge = rows + columns;
         if (area < best_area || (area == best_area && edge < best_edge)) {
@@ -458,7 +458,8 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
             best_down = down;
         }
     }
-    fn_split(m, FN_MR, part->index % best_down, best_down, i0, i1);
+    /* rows are divided to the row: the tiles of a part are as even as can be, whole ones would leave 100 at 56 and 44 */
+    fn_split(m, 1, part->index % best_down, best_down, i0, i1);
     fn_split(n, nr, part->index / best_down, count / best_down, j0, j1);
 }
 
