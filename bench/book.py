@@ -33,6 +33,8 @@ import book_reference as reference
 
 SIZES = [784, 100, 100, 100, 100, 100, 10]
 BATCH, ROWS, STEPS, TRAINER_STEPS = 100, 5000, 100, 500
+PAUSE = 0.05
+"""Seconds before a turn: the threads of NumPy's BLAS spin on for some hundredths, on the processors that we need."""
 LAYER_BATCHES = (1, 10, 100, 1000)
 
 
@@ -167,6 +169,7 @@ def measure(job: Job, rounds: int) -> tuple[list[float], list[float], tuple]:
     for turn in range(rounds + 1):
         for which, run in enumerate((job.ours, job.numpy)):
             np.random.seed(turn)
+            time.sleep(PAUSE)
             run()
             begin = time.perf_counter()
             for _ in range(job.number):

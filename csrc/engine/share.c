@@ -4,7 +4,8 @@
 #include <stdatomic.h>
 
 #define SECONDS_OF_USE 0.2
-#define USES_OF_TRIAL 30   /* steps that a grain is used, over the steps of all trials: what trying costs is lost in them */
+#define USES_OF_TRIAL 30    /* steps that a grain is used, over the steps of its trials, in the end */
+#define USES_AT_FIRST 1     /* and after a trial that another grain has won than the one before */
 #define HOPELESS 1.25       /* a grain this many times slower after so many steps is tried no longer */
 #define HOPELESS_AFTER 4
 #define MATTERS 50         /* a grain is worth trying if it changes the parts of a 50th of the program's work */
@@ -59,6 +60,7 @@ void fn_share_begin(fn_share *share, const fn_program *program)
         if (share->grains[k] == atomic_load_explicit(&last, memory_order_relaxed)) share->at = k;
     share->sample = -1;
     share->left = STEPS_BEFORE_TRIAL;
+    share->winner = -1;
 }
 
 /* Of n times, which are sorted. */
@@ -71,6 +73,15 @@ static double lower_quartile(double *x, int n)
         x[k] = value;
     }
     return x[n / 4];
+}
+
+static int64_t steps_of_use(const fn_share *share)
+{
+    const int64_t trials = (int64_t)FN_SHARE_STEPS * share->count;
+    if (share->best != share->winner) return USES_AT_FIRST * trials;
+    const double most = SECONDS_OF_USE / share->shortest;
+    const int64_t longest = most > (double)(USES_OF_TRIAL * trials) ? (int64_t)most : USES_OF_TRIAL * trials;
+    return 2 * share->use < longest ? 2 * share->use : longest;
 }
 
 void fn_share_step(fn_share *share, double seconds)
@@ -92,10 +103,10 @@ void fn_share_step(fn_share *share, double seconds)
     }
     share->sample = 0;
     if (++share->at < share->count) return;
-    const int64_t trials = (int64_t)FN_SHARE_STEPS * share->count;
     share->at = share->best;
     atomic_store_explicit(&last, share->grains[share->best], memory_order_relaxed);
     share->sample = -1;
-    share->left = USES_OF_TRIAL * trials;
-    if ((double)share->left * share->shortest < SECONDS_OF_USE) share->left = (int64_t)(SECONDS_OF_USE / share->shortest);
+    share->use = steps_of_use(share);
+    share->left = share->use;
+    share->winner = share->best;
 }

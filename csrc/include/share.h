@@ -5,8 +5,8 @@
  * wins 1.4 times in the first case (2026-11, 2 threads, job `default`) loses as much in the second.
  *
  * a) A grain is the cycles that a part must be worth. Every grain that makes a difference to the program is used for a few
- *    steps, the one with the shortest step (the lower quartile: waking up, or an interrupt, spoils some) for many more,
- *    then all are tried again.
+ *    steps, the one with the shortest step (the lower quartile: waking up, or an interrupt, spoils some) for more, then
+ *    all are tried again: the later, the more often the same one has won.
  * b) What is chosen changes no bit of a result: outputs are divided among parts, sums are not. */
 #ifndef FN_SHARE_H
 #define FN_SHARE_H
@@ -22,7 +22,8 @@ typedef struct {
     int at, best;                /* indices into grains: in use; the best tried so far */
     int forced;                  /* parts of every op whatever its size; 0: none are. For tests */
     int sample;                  /* steps of the trial done; -1: none is going on */
-    int64_t left;                /* steps until the next trial */
+    int64_t use, left;           /* steps between two trials; until the next */
+    int winner;                  /* of the trial before: at, or -1 */
     double shortest;             /* best's time of a step */
     double seconds[FN_SHARE_STEPS];
 } fn_share;
