@@ -99,8 +99,9 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
         int64_t rows;
         const fn_program *program = program_of(run, &rows);
         const double *scalars = run->scalars + *done * run->scalar_count;
-        const int measured = team && at->op == 0 && rows == run->batch && fn_share_measures(&run->share);
+        const int measured = team && rows == run->batch && fn_share_measures(&run->share);
         const double began = measured ? now() : 0;
+        if (at->op == 0) run->share.spent = 0;
         while (at->op < program->count && status == FN_RUN_DONE) {
             const fn_op *op = program->ops + at->op;
             if (op->kind == FN_OP_CHECK) {
@@ -127,9 +128,10 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
                 if (now() - begin > seconds) status = FN_RUN_TIME;
             }
         }
+        if (measured) run->share.spent += now() - began;
         if (at->op < program->count) break;
         ++*done;
-        if (team) fn_share_step(&run->share, measured ? now() - began : -1);
+        if (team) fn_share_step(&run->share, measured ? run->share.spent : -1);
         if (finish_step(run, rows, &since)) break;
         if (work > CYCLES_BETWEEN_CLOCKS) {
             work = 0;

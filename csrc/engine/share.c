@@ -4,12 +4,11 @@
 #include <stdatomic.h>
 
 #define SECONDS_OF_USE 0.2
-#define USES_OF_TRIAL 30    /* steps that a grain is used, over the steps of its trials, in the end */
-#define USES_AT_FIRST 1     /* and after a trial that another grain has won than the one before */
-#define HOPELESS 1.25       /* a grain this many times slower after so many steps is tried no longer */
+#define USES_OF_TRIAL 30      /* steps that a grain is used, over the steps of its trials, in the end */
+#define USES_AT_FIRST 1       /* and after a trial that another grain has won than the one before */
+#define HOPELESS 1.25         /* a grain this many times slower after so many steps is tried no longer */
 #define HOPELESS_AFTER 4
-#define MATTERS 50         /* a grain is worth trying if it changes the parts of a 50th of the program's work */
-
+#define MATTERS 50            /* a grain is worth trying if it changes the parts of a 50th of the program's work */
 #define STEPS_BEFORE_TRIAL 16 /* of a new run: the shortest are over by then */
 
 static const int64_t grain[FN_SHARE_GRAINS] = {10000, 2000, 50000, 200000, 1000000};

@@ -25,6 +25,7 @@ typedef struct {
     int64_t use, left;           /* steps between two trials; until the next */
     int winner;                  /* of the trial before: at, or -1 */
     double shortest;             /* best's time of a step */
+    double spent;                /* on the step that is measured: a long one takes several calls */
     double seconds[FN_SHARE_STEPS];
 } fn_share;
 
