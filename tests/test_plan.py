@@ -72,13 +72,24 @@ def test_an_overlap_is_seen():
 
 
 def test_memory_is_used_again():
-    plan = _model().plan("train", batch=64)
-    assert plan.arena < sum(t.bytes(64) for t in plan.tensors.values() if t.region == "work")
+    model = fn.Sequential([fn.Dense(256, "relu") for _ in range(6)], seed=1)
+    model.compile("sgd", "mse")
+    model.build(256)
+    plan = model.plan("train", batch=64)
+    assert plan.arena < 0.8 * sum(t.bytes(64) for t in plan.tensors.values() if t.region == "work")
+
+
+def test_what_a_phase_touches_is_there_at_the_same_time():
+    tensors = {f"t{i}": Tensor(f"t{i}", ("m", 16), "float32", "work") for i in range(6)}
+    ops = [Op("activation_fwd", (f"t{i + 1}", f"t{i}"), "", end=5) for i in range(5)]
+    placed, size = arena.place(tensors, ops, 8)
+    assert size == 6 * 8 * 16 * 4
+    assert {t.live for t in placed.values()} == {(0, 4)}
 
 
 def test_chain_of_equal_tensors_takes_two_places():
     tensors = {f"t{i}": Tensor(f"t{i}", ("m", 16), "float32", "work") for i in range(6)}
-    ops = [Op("activation_fwd", (f"t{i + 1}", f"t{i}"), "") for i in range(5)]
+    ops = [Op("activation_fwd", (f"t{i + 1}", f"t{i}"), "", end=i + 1) for i in range(5)]
     assert arena.place(tensors, ops, 8)[1] == 2 * 8 * 16 * 4
 
 
@@ -146,6 +157,9 @@ def test_an_op_is_shared_by_as_many_threads_as_have_a_part_worth_it():
 
 def test_dump_and_program_share_out_the_same_parts():
     plan = _model().plan("train", Feed("float32", "labels", ordered=True), 2000)
-    shown = [line.split()[1] for line in plan.dump(3).splitlines() if line[:3].strip().isdigit()]
-    assert shown == [str(op.parts) if op.kernel in table.KERNELS else "-" for op in _bound(plan, 2000, 3).ops]
+    shown = [line[4:6].strip() for line in plan.dump(3).splitlines() if line[:3].strip().isdigit()]
+    bound = _bound(plan, 2000, 3).ops
+    first = [i == 0 or op.end != plan.ops[i - 1].end for i, op in enumerate(plan.ops)]
+    assert shown == [(str(op.parts) if op.kernel in table.KERNELS else "-") if begins else ""
+                     for op, begins in zip(bound, first, strict=True)]
     assert {"1", "3"} <= set(shown)

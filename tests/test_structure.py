@@ -54,9 +54,10 @@ ARROWS = {
     "fusednet.fuse": ("fusednet.spec", "fusednet.losses"),
     "fusednet.params": ("fusednet.arena", "fusednet.spec"),
     "fusednet.plan": ("fusednet.arena", "fusednet.backends.table", "fusednet.spec"),
+    "fusednet.phases": ("fusednet.arena", "fusednet.backends.table", "fusednet.plan"),
     "fusednet.planner": (
         *("fusednet.arena", "fusednet.backends.table", "fusednet.fuse", "fusednet.losses", "fusednet.metrics"),
-        *("fusednet.optimizers", "fusednet.params", "fusednet.plan", "fusednet.spec"),
+        *("fusednet.optimizers", "fusednet.params", "fusednet.phases", "fusednet.plan", "fusednet.spec"),
     ),
     "fusednet.bind": ("fusednet.backends.table", "fusednet.plan"),
     "fusednet.memory": (
@@ -111,8 +112,8 @@ ARROWS = {
     "fusednet.callbacks": ("fusednet.history", "fusednet.errors", "fusednet.callbacks"),
     "fusednet.book": (
         *("fusednet.arena", "fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table"),
-        *("fusednet.bind", "fusednet.book", "fusednet.params", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
-        "fusednet.threads",
+        *("fusednet.bind", "fusednet.book", "fusednet.params", "fusednet.phases", "fusednet.plan", "fusednet.runner"),
+        *("fusednet.spec", "fusednet.threads"),
     ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),

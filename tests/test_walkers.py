@@ -5,7 +5,8 @@ every op of a step and after whole fits; the NumPy and Numba tables are held to 
 
 a) "After every op" is a plan that is cut off there: whatever arrays and arena then hold has to be the same.
 b) Memory that nobody has written is 0x00 in one run and 0xff (NaN) in another, anew before each step.
-c) Parts are forced (`native.force_parts`) where a network is too small to be divided.
+c) Parts are forced (`native.force_parts`) where a network is too small to be divided. On a team of one thread they are
+   done one after the other: whatever a part of a phase needs of another part is then not there yet.
 """
 
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from trainings import MIXED, OUTPUTS, TRAININGS, Training, data, drawn, model
 
 import fusednet as fn
-from fusednet import backends, bind, runner, threads, trainer
+from fusednet import backends, bind, phases, runner, threads, trainer
 from fusednet.backends import interp
 from fusednet.backends.table import parts
 from fusednet.runner import NotFinite, Runner
@@ -277,6 +278,36 @@ def test_any_number_of_parts_gives_the_same_bits(training, forced_parts):
     for count in (2, 3, 8):
         forced_parts(count)
         same_bits(fitted(training, split=0.3), whole)
+
+
+@pytest.fixture
+def part_by_part():
+    """One thread goes through part 0 of all ops of a phase, then through part 1 of all."""
+    from fusednet.backends import native
+
+    def force(count: int) -> None:
+        fn.set_num_threads(1)
+        native.force_parts(count)
+
+    yield force
+    native.force_parts(0)
+
+
+@pytest.mark.parametrize("training", WALKED, ids=str)
+def test_no_part_waits_for_another_within_a_phase(training, part_by_part):
+    whole = fitted(training, split=0.3)
+    for count in (2, 3, 8):
+        part_by_part(count)
+        same_bits(fitted(training, split=0.3), whole)
+
+
+@pytest.mark.parametrize("training", SOME, ids=str)
+def test_a_phase_that_is_too_long_is_seen(training, part_by_part, monkeypatch):
+    whole = fitted(training)
+    monkeypatch.setattr(phases._Access, "meets", lambda self, other: False)
+    part_by_part(3)
+    with pytest.raises((AssertionError, NotFinite)):
+        same_bits(fitted(training), whole)
 
 
 @pytest.mark.parametrize("training", SOME, ids=str)

@@ -3,6 +3,8 @@
 #ifndef FN_SPLIT_H
 #define FN_SPLIT_H
 
+#include "part.h"
+
 #include <stdint.h>
 
 /* [*begin, *end): the share of part `index` of `count` in n items, in whole grains (the last one may be short).
@@ -15,6 +17,18 @@ static inline void fn_split(int64_t n, int64_t grain, int64_t index, int64_t cou
     const int64_t last = first + each + (index < rest ? 1 : 0);
     *begin = first * grain < n ? first * grain : n;
     *end = last * grain < n ? last * grain : n;
+}
+
+/* The same of items that belong to rows, as many to each: the part's rows, where it has been given some. */
+static inline void fn_split_rows(int64_t n, int64_t grain, const fn_part *part, int64_t *begin, int64_t *end)
+{
+    if (part->rows > 0) {
+        const int64_t each = n / part->rows;
+        *begin = part->first * each;
+        *end = part->last * each;
+    } else {
+        fn_split(n, grain, part->index, part->count, begin, end);
+    }
 }
 
 #endif

@@ -73,7 +73,7 @@ static void work(fn_team *team, uint32_t job, void *scratch)
         if (!atomic_compare_exchange_weak_explicit(&team->turn, &turn, turn + 1, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        const fn_part part = {index, parts, scratch};
+        const fn_part part = {.index = index, .count = parts, .scratch = scratch};
         kernel(args, &part);
         atomic_fetch_add_explicit(&team->done, 1, memory_order_release);
         turn = atomic_load_explicit(&team->turn, memory_order_acquire);
@@ -198,7 +198,7 @@ void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts)
     const uint32_t job = current_job(team) + 1;
     atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16 | 1);
     wake_parked(team);
-    const fn_part first = {0, parts, scratch};
+    const fn_part first = {.count = parts, .scratch = scratch};
     kernel(args, &first);
     work(team, job, scratch);
     for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) < parts - 1;) {

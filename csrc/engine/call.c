@@ -44,7 +44,7 @@ int fn_call(const fn_table *table, int is_double, int kernel, const void *args, 
     if (parts > 1) {
         fn_team_run(team, run, args, parts);
     } else {
-        const fn_part part = {0, 1, scratch};
+        const fn_part part = {.count = 1, .scratch = scratch};
         run(args, &part);
     }
     return 0;

@@ -35,7 +35,7 @@ void fn_probe_run(const fn_table *table, int is_double, int what, void *array, i
     if (parts > 1) {
         fn_team_run(team, run_part, &args, parts);
     } else {
-        const fn_part all = {0, 1, NULL};
+        const fn_part all = {.count = 1};
         run_part(&args, &all);
     }
 }

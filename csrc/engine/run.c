@@ -4,6 +4,7 @@
  * configuration. How many parts pay is tried while it runs (share.h). */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "fusednet.h"
+#include "split.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static void apply(const fn_program *program, const fn_op *op, const double *scal
 {
     const fn_patch *patch = program->patches + op->patch;
     for (int64_t i = 0; i < op->patches; i++, patch++) {
-        fn_slot *slot = program->slots + patch->slot;
+        fn_slot *slot = patch->slot;
         switch (patch->kind) {
         case FN_PATCH_REAL: slot->d = scalars[patch->source]; break;
         case FN_PATCH_INT: slot->i = (int64_t)scalars[patch->source]; break;
@@ -65,6 +66,28 @@ static int finish_step(fn_run *run, int64_t rows, double *since)
     return run->record_count == run->record_capacity;
 }
 
+void fn_run_bind(fn_run *run, const fn_table *table, int is_double)
+{
+    for (int p = 0; p < 2; p++)
+        for (fn_op *op = run->program[p].ops; op < run->program[p].ops + run->program[p].count; op++)
+            if (op->kind == FN_OP_KERNEL) op->call = table->kernel[is_double][op->kernel];
+}
+
+/* The rest of a phase, from op `args` on, as the team sees it: a kernel. Nothing that a helper reads for it is written
+ * while the run goes on but the slots. */
+static void run_phase(const void *args, const fn_part *part)
+{
+    const fn_op *const first = args;
+    for (const fn_op *op = first; op < first + first->count; op++) {
+        fn_part mine = *part;
+        if (op->rows > 0) {
+            mine.rows = op->rows;
+            fn_split(op->rows, 1, part->index, part->count, &mine.first, &mine.last);
+        }
+        op->call(op->slots, &mine);
+    }
+}
+
 static int shares_work(const fn_program *program)
 {
     for (int64_t i = 0; i < program->count; i++)
@@ -88,7 +111,7 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
 {
     fn_cursor *at = run->cursor;
     void *scratch = fn_scratch();
-    const fn_part alone = {0, 1, scratch};
+    const fn_part alone = {.count = 1, .scratch = scratch};
     const double begin = now();
     double since = begin;
     int64_t work = 0;
@@ -103,7 +126,8 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
         const double began = measured ? now() : 0;
         if (at->op == 0) run->share.spent = 0;
         while (at->op < program->count && status == FN_RUN_DONE) {
-            const fn_op *op = program->ops + at->op;
+            const fn_op *const op = program->ops + at->op;
+            int64_t count = 1;
             if (op->kind == FN_OP_CHECK) {
                 if (!isfinite(*op->check)) {
                     status = FN_RUN_CHECK;
@@ -112,16 +136,16 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
             } else if (op->kind == FN_OP_LEAVE) {
                 status = FN_RUN_LEFT;
             } else {
-                apply(program, op, scalars, at->position);
-                const fn_kernel kernel = run->table->kernel[run->is_double][op->kernel];
-                const int64_t parts = team ? fn_share_parts(&run->share, op->cost, op->parts) : 1;
+                const int64_t parts = team ? fn_share_parts(&run->share, op->work, op->parts) : 1;
+                count = parts > 1 ? op->count : 1;
+                for (const fn_op *each = op; each < op + count; each++) apply(program, each, scalars, at->position);
                 if (parts > 1)
-                    fn_team_run(team, kernel, program->slots + op->slot, (int)parts);
+                    fn_team_run(team, run_phase, op, (int)parts);
                 else
-                    kernel(program->slots + op->slot, &alone);
+                    op->call(op->slots, &alone);
+                work += parts > 1 || op->count == 1 ? op->work : op->work - op[1].work;
             }
-            work += op->cost;
-            at->op++;
+            at->op += count;
             /* within a step only before it begins to change anything, and not at its very end */
             if (work > CYCLES_BETWEEN_CLOCKS && at->op <= program->commit && status == FN_RUN_DONE) {
                 work = 0;

@@ -27,14 +27,13 @@ int64_t fn_share_parts(const fn_share *share, int64_t cost, int64_t most)
     return share->forced ? share->forced : parts_by(grain[share->grains[share->at]], cost, most);
 }
 
-/* Whether two grains divide ops differently that matter. */
+/* Whether two grains divide phases differently that matter. */
 static int differ(const fn_program *program, int64_t a, int64_t b)
 {
     int64_t all = 0, changed = 0;
-    for (int64_t i = 0; i < program->count; i++) {
-        const fn_op *op = program->ops + i;
-        all += op->cost;
-        if (parts_by(a, op->cost, op->parts) != parts_by(b, op->cost, op->parts)) changed += op->cost;
+    for (const fn_op *op = program->ops; op < program->ops + program->count; op += op->count) {
+        all += op->work;
+        if (parts_by(a, op->work, op->parts) != parts_by(b, op->work, op->parts)) changed += op->work;
     }
     return changed > all / MATTERS;
 }

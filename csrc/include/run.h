@@ -6,7 +6,9 @@
  *    changes from step to step is written into the slots before the call (fn_patch).
  * b) The calls before `commit` write only what the next step writes anew. Up to there a step can be left and begun again,
  *    or gone on with; from there on it is finished. So a run stops between steps, whatever stops it.
- * c) Nothing is allocated; all memory is the caller's. */
+ * c) Ops stand in phases, which fusednet/phases.py has found: a thread goes through its parts of all ops of a phase and
+ *    waits for nobody, because an op reads of the other ops of its phase only what the same part has written.
+ * d) Nothing is allocated; all memory is the caller's. */
 #ifndef FN_RUN_H
 #define FN_RUN_H
 
@@ -29,7 +31,8 @@ enum fn_patch_kind {
 };
 
 typedef struct {
-    int64_t slot, kind, source;
+    fn_slot *slot;
+    int64_t kind, source;
     const void *base;
 } fn_patch;
 
@@ -41,17 +44,19 @@ enum fn_op_kind {
 
 typedef struct {
     int64_t kind, kernel;
-    int64_t slot;           /* its first one */
+    fn_kernel call;         /* the kernel's, by fn_run_bind */
     int64_t patch, patches; /* its first one, how many */
-    int64_t parts, cost;    /* parts at most; cycles, about */
+    fn_slot *slots;
+    int64_t rows;           /* its parts are parts of so many rows; 0: the kernel's own */
+    int64_t count;          /* ops of its phase, from this one on */
+    int64_t work, parts;    /* theirs: cycles, about; parts at most */
     const double *check;
 } fn_op;
 
 /* A plan bound to a number of rows. */
 typedef struct fn_program {
-    const fn_op *ops;
+    fn_op *ops;
     int64_t count, commit; /* ops; the first that may not be done twice */
-    fn_slot *slots;
     const fn_patch *patches;
 } fn_program;
 
@@ -66,8 +71,6 @@ typedef struct {
 } fn_cursor;
 
 typedef struct {
-    const fn_table *table;
-    int64_t is_double;
     fn_program program[2]; /* for `batch` rows; for the `rows` % `batch` rows at the end of a pass */
     int64_t rows, batch, steps_per_epoch;
     int64_t *order;        /* [rows]: the pass's order of rows, made anew at the end of a pass; NULL: it does not change */
@@ -89,6 +92,9 @@ enum fn_run_status {
     FN_RUN_LEFT,    /* cursor->op is behind an FN_OP_LEAVE */
     FN_RUN_NO_MEMORY
 };
+
+/* Lets the ops of both programs call the kernels of a table. Before the first call of fn_run_advance. */
+void fn_run_bind(fn_run *run, const fn_table *table, int is_double);
 
 /* Does `steps` steps, or as many as `seconds` allow, at least one op. *done: steps finished; scalars[0] is the first one's.
  * A call after FN_RUN_TIME or FN_RUN_LEFT takes the step up where it was. team NULL: all on the caller's thread, to the same

@@ -34,7 +34,7 @@ struct fn_program;
 /* Finds the grains that make a difference to the program. The first trial is some steps ahead. */
 void fn_share_begin(fn_share *share, const struct fn_program *program);
 
-/* Into how many parts an op of `cost` cycles is divided now, at most `most`. */
+/* Into how many parts a phase of `cost` cycles is divided now, at most `most`. */
 int64_t fn_share_parts(const fn_share *share, int64_t cost, int64_t most);
 
 /* A step is over. seconds: what it took, if fn_share_measures said so when it began, else -1. */

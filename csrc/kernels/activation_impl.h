@@ -154,7 +154,7 @@ FN_INLINE void FN_NAME(fn_act_bwd_range)(FN_T *dx, const FN_T *dy, const FN_T *s
 FN_DEFINE(activation_fwd)
 {
     int64_t begin, end;
-    fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_NAME(fn_act_fwd_flat)(a->y + begin, a->x + begin, end - begin, (int)a->kind, FN_C(a->alpha),
                              FN_STREAMS(a->n, a->y != a->x));
 }
@@ -162,7 +162,7 @@ FN_DEFINE(activation_fwd)
 FN_DEFINE(activation_bwd)
 {
     int64_t begin, end;
-    fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_NAME(fn_act_bwd_flat)(a->dx + begin, a->dy + begin, a->s + begin, end - begin, (int)a->kind, FN_C(a->alpha),
                              FN_STREAMS(a->n, a->dx != a->dy && a->dx != a->s));
 }

@@ -318,7 +318,7 @@ FN_DEFINE(batch_norm_bwd_reduce)
 static int64_t FN_NAME(fn_bn_part_rows)(int64_t m, int64_t n, int gaps, const fn_part *part, int64_t *begin,
                                         int64_t *end)
 {
-    fn_split(m, n < FN_LINE ? (FN_LINE + n - 1) / n : 1, part->index, part->count, begin, end);
+    fn_split_rows(m, n < FN_LINE ? (FN_LINE + n - 1) / n : 1, part, begin, end);
     const int64_t fold = FN_BN_STRIP / n, rows = *end - *begin;
     if (gaps || fold <= 1 || rows <= 1) return 1;
     return fold < rows ? fold : rows;
@@ -440,7 +440,7 @@ FN_DEFINE(batch_norm_running)
     const V keep = VF(set1)(FN_C(a->momentum)), take = VF(set1)(FN_C(1 - a->momentum));
     const V take_var = VF(set1)(FN_C((1 - a->momentum) * a->var_factor));
     int64_t begin, end;
-    fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_FLAT(a->running_mean, begin, end, 0,
             VF(fma)(keep, FN_LOAD(a->running_mean), VF(mul)(take, FN_LOAD(a->mean))));
     FN_FLAT(a->running_var, begin, end, 0,

@@ -2,7 +2,8 @@
  *
  * a) The words are those of base/rng.h, FN_LANES_f32 blocks at once. In the first two rounds half of the products are
  *    of words that all blocks share; they are taken once, outside the loop.
- * b) Parts are whole groups of 64 elements, in which every vector of words is used up.
+ * b) Parts are whole groups of 64 elements, in which every vector of words is used up; but where parts are given rows, a
+ *    group may belong to two, each of which makes all of its words.
  * c) Dropped is exactly 0, whatever x holds there: a selection, not a product. */
 
 #ifndef FN_DROPOUT_WORDS
@@ -122,28 +123,58 @@ FN_INLINE void FN_NAME(fn_dropout_groups)(const FN_NAME(fn_dropout_args) *a, int
     }
 }
 
+/* Elements [begin, end) of one group, not all of it. */
+static void FN_NAME(fn_dropout_some)(const FN_NAME(fn_dropout_args) *a, int64_t begin, int64_t end, uint32_t threshold)
+{
+    FN_T x[FN_RANDOM_GROUP] = {0}, y[FN_RANDOM_GROUP];
+    const int64_t group = begin / FN_RANDOM_GROUP, at = begin % FN_RANDOM_GROUP;
+    const uint64_t block = (uint64_t)group * FN_RANDOM_BLOCKS;
+    fn_random_shared shared;
+    fn_random_share(&shared, a->seed, a->step, a->op, block);
+    memcpy(x + at, a->x + begin, (size_t)(end - begin) * sizeof(FN_T));
+    FN_NAME(fn_dropout_group)(y, x, FN_RANDOM_GROUP, &shared, (uint32_t)block, v_set1_u32(threshold),
+                              VF(set1)(FN_C(a->scale)), 0);
+    memcpy(a->y + begin, y + at, (size_t)(end - begin) * sizeof(FN_T));
+}
+
+/* This part's elements: whole groups of its share, or its rows. */
+static void FN_NAME(fn_dropout_split)(int64_t n, const fn_part *part, int64_t *begin, int64_t *end)
+{
+    if (part->rows > 0)
+        fn_split_rows(n, 1, part, begin, end);
+    else
+        fn_split(n, FN_RANDOM_GROUP, part->index, part->count, begin, end);
+}
+
 FN_DEFINE(dropout)
 {
     const uint64_t threshold = fn_random_threshold(a->rate);
-    const int64_t groups = (a->n + FN_RANDOM_GROUP - 1) / FN_RANDOM_GROUP;
     /* a lane belongs to a place in the group: vectors of y are aligned or they are not */
     const int stream = FN_STREAMS(a->n, a->y != a->x) && FN_NAME(fn_unaligned)(a->y, LANES) == 0;
-    int64_t group, last;
-    fn_split(groups, 1, part->index, part->count, &group, &last);
+    int64_t begin, end;
+    FN_NAME(fn_dropout_split)(a->n, part, &begin, &end);
+    if (begin >= end) return;
     if (threshold > UINT32_MAX) {
-        const int64_t begin = group * FN_RANDOM_GROUP, end = last * FN_RANDOM_GROUP;
-        if (begin < last * FN_RANDOM_GROUP && begin < a->n)
-            memset(a->y + begin, 0, (size_t)((end < a->n ? end : a->n) - begin) * sizeof(FN_T));
+        memset(a->y + begin, 0, (size_t)(end - begin) * sizeof(FN_T));
         return;
     }
+    if (begin % FN_RANDOM_GROUP) {
+        const int64_t next = (begin / FN_RANDOM_GROUP + 1) * FN_RANDOM_GROUP;
+        FN_NAME(fn_dropout_some)(a, begin, next < end ? next : end, (uint32_t)threshold);
+        begin = next;
+    }
+    const int64_t rest = end < a->n && end > begin ? end % FN_RANDOM_GROUP : 0;
+    int64_t group = begin / FN_RANDOM_GROUP;
+    const int64_t last = (end - rest + FN_RANDOM_GROUP - 1) / FN_RANDOM_GROUP;
     while (group < last) {
         /* until the high word of the blocks changes, every 2^32 of them */
-        const int64_t same = ((group >> 28) + 1) << 28, end = same < last ? same : last;
+        const int64_t same = ((group >> 28) + 1) << 28, stop = same < last ? same : last;
         if (stream)
-            FN_NAME(fn_dropout_groups)(a, group, end, (uint32_t)threshold, 1);
+            FN_NAME(fn_dropout_groups)(a, group, stop, (uint32_t)threshold, 1);
         else
-            FN_NAME(fn_dropout_groups)(a, group, end, (uint32_t)threshold, 0);
-        group = end;
+            FN_NAME(fn_dropout_groups)(a, group, stop, (uint32_t)threshold, 0);
+        group = stop;
     }
+    if (rest) FN_NAME(fn_dropout_some)(a, end - rest, end, (uint32_t)threshold);
     if (stream) v_fence();
 }

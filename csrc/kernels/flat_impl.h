@@ -2,7 +2,7 @@
  * stores past the caches where the output is large. Included by all_impl.h before every kernel.
  *
  *   int64_t begin, end;
- *   fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+ *   fn_split_rows(a->n, FN_LINE, part, &begin, &end);
  *   FN_FLAT(a->y, begin, end, FN_STREAMS(a->n, a->y != a->x), VF(add)(FN_LOAD(a->x), FN_LOAD(a->z)));
  *
  * a) The value is an expression of a vector, evaluated for the elements from i on, of which there are `count`; both

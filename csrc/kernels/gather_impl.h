@@ -83,7 +83,7 @@ FN_DEFINE(gather_rows)
     FN_T *const filler = part->scratch;
     const int plain = !a->shift && !a->scale;
     int64_t begin, end;
-    fn_split(a->m, 1, part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, 1, part, &begin, &end);
     if (!plain)
         for (int64_t c = 0; c < FN_GATHER_STRIP; c++) filler[c] = a->shift ? 1 : 0;
     for (int64_t j = 0; j < a->n; j += FN_GATHER_STRIP) {
@@ -105,7 +105,7 @@ FN_DEFINE(gather_rows)
 FN_DEFINE(gather_labels)
 {
     int64_t begin, end;
-    fn_split(a->m, 16, part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, 16, part, &begin, &end);
     switch (a->type_y) {
 #define FN_LABELS(name, TYPE)                                                                           \
     case FN_TYPE_##name:                                                                                \

@@ -432,13 +432,20 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
     }
 }
 
-/* The part's rectangle of an m by n result: parts form a grid, chosen so that the largest rectangle is smallest and,
- * among those, the copies of A and B that the parts read are fewest. Whatever the form of the product, this is what the
- * part writes: affine_impl.h applies activations to it. */
+/* The part's rectangle of an m by n result: its rows, where it has been given some; else parts form a grid, chosen so that
+ * the largest rectangle is smallest and, among those, the copies of A and B that the parts read are fewest. Whatever the
+ * form of the product, this is what the part writes: affine_impl.h applies activations to it. */
 static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int64_t *i0, int64_t *i1, int64_t *j0,
                                   int64_t *j1)
 {
     const int64_t nr = FN_NV(FN_MR) * LANES, count = part->count;
+    if (part->rows > 0) {
+        *i0 = part->first;
+        *i1 = part->last;
+        *j0 = 0;
+        *j1 = n;
+        return;
+    }
     if (n <= FN_NARROW) {
         fn_split(m, FN_NARROW_ROWS, part->index, count, i0, i1);
         *j0 = 0;
@@ -450,7 +457,7 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
         if (count % down) continue;
         const int64_t across = count / down;
         const int64_t rows = (m + down - 1) / down;
-        const int64_t columns = ((n + nr - 1) / nr + across - 1) / across * nr;
+        const int64_t columns = across == 1 ? (n + LANES - 1) / LANES * LANES : ((n + nr - 1) / nr + across - 1) / across * nr;
         const int64_t area = rows * columns, edge = rows + columns;
         if (area < best_area || (area == best_area && edge < best_edge)) {
             best_area = area;

@@ -63,7 +63,7 @@ FN_INLINE V FN_NAME(fn_loss_term)(const FN_NAME(fn_loss) *c, V z, V target, V *g
 FN_INLINE void FN_NAME(fn_loss_column)(const FN_NAME(fn_loss) *c, const fn_part *part, const enum fn_loss kind)
 {
     int64_t begin, end;
-    fn_split(c->m, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(c->m, FN_LINE, part, &begin, &end);
     const V zero = FN_V(0), factor = VF(set1)(FN_C(c->factor)), scale = VF(set1)(FN_C(c->scale));
     const int strided = c->ld_z != 1 || c->ld_target != 1 || (c->dz && c->ld_dz != 1);
     for (int64_t r = begin; r < end; r += LANES) {
@@ -152,7 +152,7 @@ FN_INLINE void FN_NAME(fn_loss_part)(const FN_NAME(fn_loss) *c, const fn_part *p
 {
     const int apart = c->dz != c->z && c->dz != c->target;
     int64_t begin, end;
-    fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
+    fn_split_rows(c->m, FN_ROW_GRAIN(c->n), part, &begin, &end);
     FN_NAME(fn_rows_out) out = FN_NAME(fn_rows_begin)(c->dz, c->ld_dz, c->m, c->n, apart, begin, part);
     if (out.block)
         FN_NAME(fn_loss_rows)(c, &out, begin, end, 1, kind, vectors);

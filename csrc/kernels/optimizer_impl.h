@@ -160,7 +160,7 @@ FN_INLINE void FN_NAME(fn_step)(const enum fn_rule rule, FN_NAME(fn_hyper) c, FN
                                 int64_t n, const fn_part *part)
 {
     int64_t begin, end;
-    fn_split(n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(n, FN_LINE, part, &begin, &end);
     const int rooted = rule == FN_RULE_adagrad || rule == FN_RULE_rmsprop || rule == FN_RULE_adam;
     const int averages = rule == FN_RULE_adam ? c.keep1 >= FN_C(0.5) && c.keep2 >= FN_C(0.5)
                                               : rule != FN_RULE_rmsprop || c.keep2 >= FN_C(0.5);

@@ -205,7 +205,7 @@ FN_INLINE int FN_NAME(fn_largest_at)(const FN_T *z, int64_t n, int64_t label)
 FN_DEFINE(correct_labels)
 {
     int64_t begin, end;
-    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, FN_LINE, part, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         const int hit = a->n > 0 && FN_NAME(fn_largest_at)(a->z + i * a->ld_z, a->n, a->label[i]);
         const FN_T weight = a->weight ? a->weight[i] : 1;
@@ -216,7 +216,7 @@ FN_DEFINE(correct_labels)
 FN_DEFINE(correct_targets)
 {
     int64_t begin, end;
-    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, FN_LINE, part, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         int hit = 0;
         if (a->n > 0) {
@@ -232,7 +232,7 @@ FN_DEFINE(correct_binary)
 {
     const FN_T threshold = FN_C(a->threshold), half = FN_C(0.5);
     int64_t begin, end;
-    fn_split(a->m, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, FN_LINE, part, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         const FN_T *restrict z = a->z + i * a->ld_z, *restrict target = a->target + i * a->ld_target;
         int64_t hits = 0;

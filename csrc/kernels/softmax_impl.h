@@ -236,7 +236,7 @@ static void FN_NAME(fn_softmax_columns)(FN_NAME(fn_rows_out) *o, const FN_T *x, 
 FN_INLINE void FN_NAME(fn_softmax_rows)(const FN_NAME(fn_softmax_fwd_args) *a, const fn_part *part, const int vectors)
 {
     int64_t begin, end;
-    fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, FN_ROW_GRAIN(a->n), part, &begin, &end);
     FN_NAME(fn_rows_out) o = FN_NAME(fn_rows_begin)(a->y, a->ld_y, a->m, a->n, a->y != a->x, begin, part);
     int64_t r = begin;
     for (int64_t rows; vectors && (rows = FN_NAME(fn_columns_rows)(end - r, a->n)) > 0; r += rows)
@@ -299,7 +299,7 @@ FN_INLINE void FN_NAME(fn_softmax_bwd_rows)(const FN_NAME(fn_softmax_bwd_args) *
 {
     const int apart = a->dx != a->dy && a->dx != a->y;
     int64_t begin, end;
-    fn_split(a->m, FN_ROW_GRAIN(a->n), part->index, part->count, &begin, &end);
+    fn_split_rows(a->m, FN_ROW_GRAIN(a->n), part, &begin, &end);
     FN_NAME(fn_rows_out) o = FN_NAME(fn_rows_begin)(a->dx, a->ld_dx, a->m, a->n, apart, begin, part);
     for (int64_t r = begin; r < end; r++) {
         const int past = o.block != NULL;
@@ -521,7 +521,7 @@ FN_INLINE void FN_NAME(fn_xent_part)(const FN_NAME(fn_xent) *c, const fn_part *p
 {
     const int apart = c->dz != c->z && c->dz != c->target;
     int64_t begin, end;
-    fn_split(c->m, FN_ROW_GRAIN(c->n), part->index, part->count, &begin, &end);
+    fn_split_rows(c->m, FN_ROW_GRAIN(c->n), part, &begin, &end);
     FN_NAME(fn_rows_out) out = FN_NAME(fn_rows_begin)(c->dz, c->ld_dz, c->m, c->n, apart, begin, part);
     for (int64_t r = begin; r < end; r += FN_ROW_BLOCK)
         FN_NAME(fn_xent_rows)(c, r, end - r < FN_ROW_BLOCK ? end - r : FN_ROW_BLOCK, &out, soft, vectors);

@@ -15,7 +15,7 @@ FN_DEFINE(penalty_gradient)
 {
     const V l1 = VF(set1)(FN_C(a->l1)), l2 = VF(set1)(FN_C(a->l2)), one = VF(set1)(1), zero = VF(set1)(0);
     int64_t begin, end;
-    fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
 /* the sign of NaN need not be NaN: l2 p is */
 #define FN_SIGN(p) VF(select)(VF(eq)(p, zero), zero, VF(copysign)(one, p))
     FN_FLAT_ALIGNED(a->g, begin, end,
@@ -27,7 +27,7 @@ FN_DEFINE(moving_average)
 {
     const V keep = VF(set1)(FN_C(a->momentum)), take = VF(set1)(FN_C(1 - a->momentum));
     int64_t begin, end;
-    fn_split(a->n, FN_LINE, part->index, part->count, &begin, &end);
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_FLAT_ALIGNED(a->average, begin, end, VF(fma)(keep, FN_LOAD(a->average), VF(mul)(take, FN_LOAD(a->x))));
 }
 

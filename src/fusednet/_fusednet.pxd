@@ -52,17 +52,20 @@ cdef extern from "fusednet.h" nogil:
         FN_RUN_DONE, FN_RUN_TIME, FN_RUN_CHECK, FN_RUN_LEFT, FN_RUN_NO_MEMORY
 
     ctypedef struct fn_patch:
-        int64_t slot, kind, source
+        fn_slot *slot
+        int64_t kind, source
         const void *base
 
     ctypedef struct fn_op:
-        int64_t kind, kernel, slot, patch, patches, parts, cost
+        int64_t kind, kernel
+        int64_t patch, patches
+        fn_slot *slots
+        int64_t rows, count, work, parts
         const double *check
 
     ctypedef struct fn_program:
-        const fn_op *ops
+        fn_op *ops
         int64_t count, commit
-        fn_slot *slots
         const fn_patch *patches
 
     ctypedef struct fn_cursor:
@@ -72,8 +75,6 @@ cdef extern from "fusednet.h" nogil:
         int forced
 
     ctypedef struct fn_run:
-        const fn_table *table
-        int64_t is_double
         fn_program program[2]
         int64_t rows, batch, steps_per_epoch
         int64_t *order
@@ -92,5 +93,6 @@ cdef extern from "fusednet.h" nogil:
     void fn_share_step(fn_share *share, double seconds)
     bint fn_share_measures(const fn_share *share)
 
+    void fn_run_bind(fn_run *run, const fn_table *table, int is_double)
     int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
     void fn_shuffle(int64_t *order, const int64_t *chosen, int64_t n, uint64_t seed, int64_t number)

@@ -22,7 +22,7 @@ from fusednet._fusednet cimport (
     FN_CHUNK, FN_MAX_PARTS, FN_OP_CHECK, FN_OP_KERNEL, FN_OP_LEAVE, FN_PATCH_INT, FN_PATCH_LOAD,
     FN_PATCH_CELL, FN_PATCH_REAL, FN_PATCH_ROWS, FN_PROBE_FMA, FN_PROBE_READ, FN_PROBE_UPDATE, FN_PROBE_WRITE, FN_RUN_CHECK, FN_RUN_DONE,
     FN_RUN_LEFT, FN_RUN_NO_MEMORY, FN_RUN_TIME, fn_call, fn_cursor, fn_isa_count, fn_isa_name, fn_isa_supported,
-    fn_isa_table, fn_kernel_cost, fn_math, fn_op, fn_parts, fn_patch, fn_probe_run, fn_program, fn_run, fn_run_advance,
+    fn_isa_table, fn_kernel_cost, fn_math, fn_op, fn_parts, fn_patch, fn_probe_run, fn_program, fn_run, fn_run_advance, fn_run_bind,
     fn_share, fn_share_begin, fn_share_measures, fn_share_parts, fn_share_step, fn_shuffle, fn_slot, fn_table, fn_team, fn_team_free, fn_team_new,
 )
 

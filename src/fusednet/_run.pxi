@@ -51,10 +51,13 @@ cdef class Program:
             raise MemoryError("no memory for a plan's ops")
         for i, op in enumerate(ops):
             self.add(&self.ops[i], kernels, op)
+        for i in range(n - 1, -1, -1):
+            self.ops[i].count = max(1, min(n, ops[i].end) - i)
+            if self.ops[i].count > 1:
+                self.ops[i].work += self.ops[i + 1].work
         self.program.ops = self.ops
         self.program.count = n
         self.program.commit = commit
-        self.program.slots = self.slots
         self.program.patches = self.patches
 
     cdef int add(self, fn_op *op, dict kernels, bound) except -1:
@@ -64,7 +67,7 @@ cdef class Program:
         cdef fn_patch *patch
         cdef Kernel kernel
         cdef int held = 0, dtype
-        op.slot = self.slot_count
+        op.slots = slots
         op.patch = self.patch_count
         if bound.kernel == "leave":
             op.kind = FN_OP_LEAVE
@@ -95,7 +98,7 @@ cdef class Program:
                 continue
             patch = &self.patches[self.patch_count]
             self.patch_count += 1
-            patch.slot = op.slot + kernel.parameter[k].slot
+            patch.slot = slots + kernel.parameter[k].slot
             if argument.patch == "scalar":
                 patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL
                 patch.source = argument.column
@@ -119,7 +122,8 @@ cdef class Program:
         op.kind = FN_OP_KERNEL
         op.kernel = kernel.number
         op.parts = bound.parts
-        op.cost = fn_kernel_cost(kernel.number, slots)
+        op.rows = bound.rows
+        op.work = fn_kernel_cost(kernel.number, slots)
         self.slot_count += kernel.first_size_slot + kernel.sizes
         return 0
 
@@ -158,11 +162,10 @@ cdef class Run:
         memset(&self.run, 0, sizeof(self.run))
         self.kept = (full, tail, order, chosen, cursor, sums, records)
         self.records = records
-        self.run.table = fn_isa_table(isa)
-        self.run.is_double = is_double
         self.run.program[0] = full.program
         if tail is not None:
             self.run.program[1] = tail.program
+        fn_run_bind(&self.run, fn_isa_table(isa), is_double)
         self.run.rows = rows
         self.run.batch = batch
         self.run.steps_per_epoch = steps_per_epoch
@@ -221,7 +224,7 @@ cdef class Run:
         cdef int status
         cdef fn_team *used
         expect("scalars", scalars, 8, steps * scalars.shape[1])
-        if team_threads > 1 and team == NULL:
+        if (team_threads > 1 or forced_parts) and team == NULL:
             make_team()
         PyObject_GetBuffer(scalars, &b, 0)
         self.run.scalars = <const double *>b.buf
@@ -308,20 +311,20 @@ def shuffle(order, chosen, seed, int64_t number):
 
 
 def sharing(costs, int64_t threads, int steps, seconds):
-    """How a run would share out its ops (csrc/include/share.h), without running them. For tests.
+    """How a run would share out its phases (csrc/include/share.h), without running them. For tests.
 
     Parameters
     ----------
     costs : list of int
-        Cycles of a program's ops.
+        Cycles of a program's phases.
     threads, steps : int
     seconds : callable
-        ``seconds(step, parts)``: what a step takes whose ops are divided in `parts`, a list.
+        ``seconds(step, parts)``: what a step takes whose phases are divided in `parts`, a list.
 
     Returns
     -------
     list of (list of int, bool)
-        For each step the parts of the ops, and whether its time was asked for.
+        For each step the parts of the phases, and whether its time was asked for.
     """
     cdef fn_share share
     cdef fn_program program
@@ -334,12 +337,12 @@ def sharing(costs, int64_t threads, int steps, seconds):
         memset(&share, 0, sizeof(share))
         memset(&program, 0, sizeof(program))
         for i, cost in enumerate(costs):
-            ops[i].cost, ops[i].parts = cost, threads
+            ops[i].work, ops[i].parts, ops[i].count = cost, threads, 1
         program.ops, program.count = ops, len(costs)
         fn_share_begin(&share, &program)
         taken = []
         for step in range(steps):
-            parts = [fn_share_parts(&share, ops[i].cost, threads) for i in range(len(costs))]
+            parts = [fn_share_parts(&share, ops[i].work, threads) for i in range(len(costs))]
             measured = fn_share_measures(&share)
             fn_share_step(&share, seconds(step, parts) if measured else -1.0)
             taken.append((parts, measured))

@@ -2,7 +2,8 @@
 
 Reads nothing; read by plan.py, planner.py and params.py.
 
-a) A tensor lives from the first op that names it to the last. Two that live at the same time do not overlap.
+a) A tensor lives from the first op that names it to the last, the other ops of their phases counted. Two that live at
+   the same time do not overlap.
 b) The largest is placed first, each at the lowest offset where it fits (as in XNNPACK and TensorFlow Lite's planners):
    for a chain this is close to the least possible.
 """
@@ -34,7 +35,7 @@ class Tensor:
     offset : int or None
         Bytes from the arena's beginning, of tensors in "work".
     live : tuple of int or None
-        First and last op that names it.
+        First and last op of the phases that name it.
     """
 
     name: str
@@ -67,6 +68,7 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
     ----------
     tensors : dict of str to Tensor
     ops : sequence of Op
+        Each with its `end`.
     m : int
         Rows of the largest batch.
 
@@ -77,10 +79,12 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
         Bytes.
     """
     live: dict[str, tuple[int, int]] = {}
+    begin = 0
     for i, op in enumerate(ops):
+        begin = i if i == 0 or op.end != ops[i - 1].end else begin
         for argument in op.arguments:
             for name in names(argument):
-                live[name] = (live.get(name, (i, i))[0], i)
+                live[name] = (live.get(name, (begin, 0))[0], op.end - 1)
     work = [t for t in tensors.values() if t.region == "work"]
     placed: list[tuple[int, int, tuple[int, int]]] = []  # begin, end, live
     offsets = {}

@@ -98,11 +98,26 @@ class FromCell:
 
 @dataclass(frozen=True, eq=False)
 class BoundOp:
-    """A call that stands ready: a kernel's name (or "check", "leave"), its arguments, the parts it is divided in."""
+    """A call that stands ready.
+
+    Attributes
+    ----------
+    kernel : str
+        Its name, or "check", "leave".
+    arguments : tuple
+    parts : int
+        In which it is divided at most, together with the ops after it in its phase.
+    end : int
+        The op behind the last of its phase; 0 where it is alone.
+    rows : int
+        By how many it is divided; 0 where the kernel decides.
+    """
 
     kernel: str
     arguments: tuple
     parts: int = 1
+    end: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +158,16 @@ class Binder:
     def program(self, rows: int) -> BoundProgram:
         """The plan's ops for batches of `rows` rows."""
         self._made: dict[str, np.ndarray] = {}
-        return BoundProgram(tuple(self._op(op, rows) for op in self.plan.ops), self.plan.commit, rows)
+        ops, work, end = [], 0, 0
+        for op in reversed(self.plan.ops):
+            arguments = tuple(self._argument(argument, rows) for argument in op.arguments)
+            if op.kernel not in KERNELS:
+                ops.append(BoundOp(op.kernel, arguments))
+                continue
+            work, end = (work if op.end == end else 0), op.end
+            work += cost(op.kernel, arguments) if self.threads > 1 else 0
+            ops.append(BoundOp(op.kernel, arguments, parts(work, self.threads), end, rows if op.by_rows else 0))
+        return BoundProgram(tuple(reversed(ops)), self.plan.commit, rows)
 
     def _array(self, name: str, rows: int) -> np.ndarray:
         if name not in self._made:
@@ -180,13 +204,6 @@ class Binder:
         if isinstance(argument, Rows):
             return RowsFrom(self._array(argument.tensor, rows), rows, argument.flat)
         return argument
-
-    def _op(self, op, rows: int) -> BoundOp:
-        arguments = tuple(self._argument(argument, rows) for argument in op.arguments)
-        if op.kernel not in KERNELS:
-            return BoundOp(op.kernel, arguments)
-        work = cost(op.kernel, arguments) if self.threads > 1 else 0
-        return BoundOp(op.kernel, arguments, parts(work, self.threads))
 
 
 def cost(kernel: str, arguments: tuple) -> int:

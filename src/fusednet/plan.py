@@ -95,11 +95,17 @@ class Rows:
 
 @dataclass(frozen=True)
 class Op:
-    """One call: a kernel of the list, "check" or "leave"; `of` names the layers it works for."""
+    """One call: a kernel of the list, "check" or "leave"; `of` names the layers it works for.
+
+    `end` is the op behind the last of its phase, and `by_rows` whether it is divided there by the rows of the batch:
+    phases.py decides on both.
+    """
 
     kernel: str
     arguments: tuple
     of: str
+    end: int = 0
+    by_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,8 @@ class Plan:
     fused: tuple[str, ...]
 
     def dump(self, threads: int = 1) -> str:
-        """The plan as text: stages, ops in order with the parts that `threads` threads would share, tensors.
+        """The plan as text: stages, ops in order, at the first of each phase the parts in which
+        `threads` threads would share it, tensors.
 
         Parameters
         ----------
@@ -190,10 +197,15 @@ def _text(plan: Plan, threads: int) -> str:
     ]
     width = max(len(op.kernel) for op in plan.ops)
     rows = []
+    end = 0
     for i, op in enumerate(plan.ops):
         if i == plan.commit:
             rows.append(("", "", "---- what lasts changes from here on", ""))
-        shared = str(_parts(plan, op, threads)) if op.kernel in KERNELS else "-"
+        shared = ""
+        if i == end:
+            end = op.end
+            work = sum(cost(each, plan.tensors, plan.batch) for each in plan.ops[i:end] if each.kernel in KERNELS)
+            shared = str(parts(work, threads)) if op.kernel in KERNELS else "-"
         rows.append((f"{i:3}", shared, f"{op.kernel:{width}}  {_arguments(op)}", op.of))
     for number, shared, call, of in rows:
         lines.append(f"{number:3} {shared:>2} {call}{f'   ({of})' if of else ''}".rstrip())
@@ -218,26 +230,30 @@ def _word(argument) -> str:
     return f"{argument:.6g}" if isinstance(argument, float) else str(argument)
 
 
-def _extents(plan: Plan, argument) -> tuple:
+# ---- what ops cost ---------------------------------------------------------------------------------------------------
+
+
+def cost(op: Op, tensors: dict[str, Tensor], batch: int) -> int:
+    """Cycles of a kernel's call for a full batch, as the list says it."""
+    values = {}
+    for parameter, argument in zip(KERNELS[op.kernel].parameters, op.arguments, strict=True):
+        if parameter.role == "int" and isinstance(argument, int):
+            values[parameter.name] = argument
+        values |= dict(zip(parameter.shape, _extents(argument, tensors, batch), strict=False))
+    return KERNELS[op.kernel].cost(values)
+
+
+def _extents(argument, tensors: dict[str, Tensor], batch: int) -> tuple:
     """The shape of an op's argument for a full batch."""
     if isinstance(argument, Part):
         return (argument.end - argument.begin,)
     name = argument if isinstance(argument, str) else getattr(argument, "tensor", None)
     if name is None:
         return ()
-    shape = tuple(plan.batch if extent in ("m", "rows") else extent for extent in plan.tensors[name].shape)
+    shape = tuple(extent if isinstance(extent, int) else batch for extent in tensors[name].shape)
     if isinstance(argument, Flat) or (isinstance(argument, Rows) and argument.flat):
         size = 1
         for extent in shape:
             size *= extent
         return (size,)
     return (*shape, 1) if isinstance(argument, Column) else shape
-
-
-def _parts(plan: Plan, op, threads: int) -> int:
-    values = {}
-    for parameter, argument in zip(KERNELS[op.kernel].parameters, op.arguments, strict=True):
-        if parameter.role == "int" and isinstance(argument, int):
-            values[parameter.name] = argument
-        values |= dict(zip(parameter.shape, _extents(plan, argument), strict=False))
-    return parts(KERNELS[op.kernel].cost(values), threads)

@@ -1,7 +1,7 @@
 """How a plan is made: from a network, a loss, an optimizer and a way of feeding to the ops of a step.
 
-Reads fuse.py (stages), params.py (places), arena.py (memory), losses.py, optimizers.py, metrics.py; makes what plan.py
-describes.
+Reads fuse.py (stages), params.py (places), phases.py, arena.py (memory), losses.py, optimizers.py, metrics.py; makes
+what plan.py describes.
 
 a) A network is a chain, so its schedule is a list: forward, loss, backward, update. Lifetimes follow from the list, and
    from them the offsets in one arena.
@@ -21,6 +21,7 @@ from fusednet.fuse import Chain, Stage
 from fusednet.losses import Custom, Loss
 from fusednet.metrics import Metric
 from fusednet.optimizers import Optimizer
+from fusednet.phases import is_large, schedule
 from fusednet.plan import FIRST_SUMS, Column, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
 from fusednet.spec import Network
 
@@ -68,7 +69,7 @@ class _Builder:
 
     def finish(self, mode: str, chain: Chain) -> Plan:
         self.tensor("sums", len(self.sums), dtype="float64", region="sums")
-        ops = (*self.ops, *self.commit)
+        ops = schedule([*self.ops, *self.commit], self.tensors, self.batch, len(self.ops))
         tensors, arena = place(self.tensors, ops, self.batch)
         fused = tuple("+".join(stage.layers) for stage in chain.stages)
         return Plan(mode, self.network, self.batch, ops, len(self.ops), tensors, arena, tuple(self.scalars),
@@ -268,7 +269,7 @@ def _plan_metrics(b: _Builder, loss: Loss, chain: Chain, metrics: tuple[Metric, 
 
 
 def _plan_loss(b: _Builder, loss: Loss, chain: Chain, z, dz, y, weight, feed: Feed) -> str:
-    """Values per row, and the gradient where `dz` is given; the name of their sum over the batch."""
+    """Values per row, whose name is returned, and the gradient where `dz` is given."""
     rows = b.work("loss.rows", "m")
     scale: object = PerRow()
     if weight is not None and dz is not None:
@@ -280,8 +281,15 @@ def _plan_loss(b: _Builder, loss: Loss, chain: Chain, z, dz, y, weight, feed: Fe
         kernel = loss.labels_kernel if feed.y == "labels" else loss.kernel
         scale = scale if dz is not None else 1.0
         b.call(kernel, rows, dz, z, y, weight, *loss.options(chain.outputs), scale, of="loss")
+    return rows
+
+
+def _plan_total(b: _Builder, loss: Loss, rows: str, weight, check: bool) -> None:
+    """The sum of the loss over the batch, added to the epoch's; with `check` the run ends where it is not finite."""
     total = b.work("loss.total", 1, dtype="float64")
     b.call("sum", total, rows, of="loss")
+    if check:
+        b.call("check", total, of="loss")
     b.later("accumulate_partial", b.sum("loss"), total, 1.0, of="loss")
     if loss.most is not None and weight is None:
         excess = b.work("loss.excess", "m")  # rows - min(rows, most): what a step of rate 1 along cut values leaves
@@ -290,7 +298,6 @@ def _plan_loss(b: _Builder, loss: Loss, chain: Chain, z, dz, y, weight, feed: Fe
         b.later("accumulate", b.sum("loss"), excess, -1.0, of="loss")
     if weight is not None:
         b.later("accumulate", b.sum("weight"), weight, 1.0, of="loss")
-    return total
 
 
 # ---- backward --------------------------------------------------------------------------------------------------------
@@ -304,6 +311,12 @@ def _gradient(b: _Builder, name: str, layout: params.Layout) -> str:
 
 
 def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layout, seed: int) -> None:
+    """Gradients of all weights from that of the last stage's output.
+
+    Weights' gradients need all rows, so threads have to meet before them. They wait, therefore, for the next place
+    where threads meet anyway (a batch normalisation, the end); but not large ones, whose `dy` would take memory.
+    """
+    waiting: list[Op] = []
     first = next(i for i, entry in enumerate(done) if entry.stage.has_parameters)
     before_activation = False  # whether dy is with respect to what the stage's activation was given
     for i in range(len(done) - 1, first - 1, -1):
@@ -316,8 +329,9 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
         before_activation = False
         if stage.kind == "affine":
             db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
-            b.call("affine_bwd_dw", _gradient(b, f"{stage.name}/kernel", layout), db, entry.x, dy, b.precision,
-                   of=stage.name)
+            dw = _gradient(b, f"{stage.name}/kernel", layout)
+            op = Op("affine_bwd_dw", (dw, db, entry.x, dy, b.precision), stage.name)
+            (b.ops if is_large(op, b.tensors, b.batch) else waiting).append(op)
             if previous is not None:
                 dx = b.work(f"{stage.name}.dx", "m", stage.inputs)
                 saved = previous.saved
@@ -332,6 +346,8 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             kind = _activation(stage) if active else (0, 0.0)
             tail = (stage.layer.epsilon, *kind)
             b.call("batch_norm_bwd_reduce", dgamma, dbeta, dy, entry.x, saved, entry.mean, entry.var, *tail, of=of)
+            b.ops += waiting
+            waiting.clear()
             if previous is not None:
                 gamma = f"{stage.name}/gamma"
                 b.call("batch_norm_bwd_dx", dy, dy, entry.x, saved, entry.mean, entry.var, gamma, dgamma, dbeta, *tail,
@@ -340,6 +356,7 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             b.call("softmax_bwd", dy, dy, entry.y, of=of)
         elif stage.kind == "dropout":
             _drop(b, dy, dy, entry, seed)
+    b.ops += waiting
 
 
 # ---- update ----------------------------------------------------------------------------------------------------------
@@ -489,10 +506,9 @@ def _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, pre
     _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
     overwritten = last.stage.activation.kind == "linear" and last.stage.kind in ("affine", "batch_norm")
     dz = z if overwritten and not isinstance(loss, Custom) else b.work("loss.dz", "m", chain.outputs)
-    total = _plan_loss(b, loss, chain, z, dz, y, weight, feed)
-    if check:
-        b.call("check", total, of="loss")
+    rows = _plan_loss(b, loss, chain, z, dz, y, weight, feed)
     _plan_backward(b, done, dz, layout, seed)
+    _plan_total(b, loss, rows, weight, check)
     return b, chain
 
 
@@ -507,7 +523,7 @@ def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: t
     done = _plan_forward(b, chain, x, training=False)
     z = done[-1].y if done else x
     _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
-    _plan_loss(b, loss, chain, z, None, y, weight, feed)
+    _plan_total(b, loss, _plan_loss(b, loss, chain, z, None, y, weight, feed), weight, check=False)
     return b.finish("evaluate", chain)
 
 

@@ -42,6 +42,10 @@ class Argument:
     dtype: str = "T"
     optional: bool = False
 
+    @property
+    def written(self) -> bool:
+        return self.role in ("out", "io")
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -66,6 +70,29 @@ class Kernel:
     def parameters(self) -> tuple[Argument, ...]:
         """What a table's function takes, in order: all but the sizes."""
         return tuple(a for a in self.arguments if a.role != "size")
+
+    @property
+    def split(self) -> bool:
+        """Whether a call can be divided in parts."""
+        return self.cost_expression != "0"
+
+    @cached_property
+    def rows(self) -> str | None:
+        """The size by which the kernel works row by row: row i of its outputs depends on row i of the inputs that have
+        that size, and on all of the others. None: it does not.
+
+        It is the first of every output and of an input, and nowhere else.
+        """
+        arrays = [a for a in self.arguments if a.shape]
+        size = next(a.shape[0] for a in arrays if a.written)
+        first = [a for a in arrays if a.shape[0] == size]
+        by_rows = (
+            self.split
+            and all(a in first for a in arrays if a.written)
+            and any(a.role != "out" for a in first)
+            and not any(size in a.shape[1:] for a in arrays)
+        )
+        return size if by_rows else None
 
     @cached_property
     def sizes(self) -> tuple[str, ...]:

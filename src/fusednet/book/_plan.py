@@ -18,6 +18,7 @@ from fusednet import spec
 from fusednet.arena import Tensor, place
 from fusednet.backends.table import CHUNK, SAVES_Z, Activation
 from fusednet.book.layers import EPSILON
+from fusednet.phases import schedule
 from fusednet.plan import FIRST_SUMS, Flat, Op, Part, PerRow, Plan, Rows, Scalar
 
 RELU = int(Activation.RELU)
@@ -260,8 +261,9 @@ def predict(blocks: tuple[Block, ...], dtype: str, source, batch: int) -> Plan:
 
 
 def _finish(b: Builder, mode: str, batch: int, commit: int, scalars: tuple, sums: tuple) -> Plan:
-    tensors, arena = place(b.tensors, b.ops, batch)
+    ops = schedule(b.ops, b.tensors, batch, commit)
+    tensors, arena = place(b.tensors, ops, batch)
     layers = tuple(spec.Dense(block.width) for block in b.blocks)
     network = spec.Network(layers, b.blocks[0].inputs, b.dtype)
     fused = tuple(dict.fromkeys(op.of for op in b.ops))
-    return Plan(mode, network, batch, tuple(b.ops), commit, tensors, arena, scalars, sums, fused)
+    return Plan(mode, network, batch, ops, commit, tensors, arena, scalars, sums, fused)

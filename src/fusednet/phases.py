@@ -1,0 +1,121 @@
+"""Which ops of a plan stand in one phase: a thread goes through its parts of all of them and waits for nobody.
+
+Reads plan.py (ops), arena.py (tensors) and the kernel list; read by planner.py and book/_plan.py before they place
+tensors. csrc/engine/run.c walks phases; backends/interp.py, on one thread, has no use for them.
+
+a) Threads meet at the end of a phase. That costs them a microsecond or so, as long as the ops of a small network take.
+b) Most ops work row by row. In a phase of several all of these are divided by the same rows, so that what a part reads
+   of the op before it has written itself: a layer's product, its activation and the next layer's product need no
+   meeting in between. Any other op joins a phase if it touches nothing that others of the phase write.
+c) By rows, each part reads all weights of a layer. Where they do not stay in a core's first cache it is better to meet,
+   and to let the kernel divide the product as it likes.
+d) What the ops of a phase read or write is all there at the same time: arena.py is told so by `Op.end`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fusednet.arena import Tensor, names
+from fusednet.backends.table import KERNELS, Kernel
+from fusednet.plan import Op, Part, cost
+
+_WEIGHTS = 48 * 1024
+"""Bytes of weights up to which an op is divided by rows. 2026-11, 2 threads, rows per second over those without phases:
+64 KB of weights (job `deep`) 0.95, 40 KB (`book`) 1.04, 17 KB (`rl`) 1.3."""
+
+_LARGE = 1 << 16
+"""Cycles of an op after which a meeting of the threads does not count."""
+
+
+def is_large(op: Op, tensors: dict[str, Tensor], batch: int) -> bool:
+    """Whether an op takes so long that a meeting of the threads after it does not count."""
+    return cost(op, tensors, batch) > _LARGE
+
+
+def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: int) -> tuple[Op, ...]:
+    """The ops, each with its `end` and `by_rows`.
+
+    Parameters
+    ----------
+    ops : sequence of Op
+    tensors : dict of str to Tensor
+        All that the ops name.
+    batch : int
+        Rows of a full batch, by which it is judged what is large.
+    commit : int
+        The first op that changes what lasts; a phase ends there.
+    """
+    phases: list[list[_Looked]] = []
+    for i, op in enumerate(ops):
+        looked = _Looked(op, tensors)
+        if not phases or i == commit or not all(looked.joins(other) for other in phases[-1]):
+            phases.append([])
+        phases[-1].append(looked)
+    scheduled: list[Op] = []
+    for phase in phases:
+        end = len(scheduled) + len(phase)
+        several = len(phase) > 1
+        scheduled += [replace(one.op, end=end, by_rows=several and one.by_rows) for one in phase]
+    return tuple(scheduled)
+
+
+@dataclass(frozen=True)
+class _Access:
+    """What an op does to a tensor: all of it, or elements begin to end of a flat one; `by_rows`: a part to its rows."""
+
+    tensor: Tensor
+    begin: int
+    end: float
+    writes: bool
+    by_rows: bool
+
+    def meets(self, other: "_Access") -> bool:
+        """Whether both touch the same memory."""
+        one, two = self.tensor, other.tensor
+        if one.name == two.name:
+            return self.begin < other.end and other.begin < self.end
+        return one.region == two.region and one.region in (one.name, two.name)  # a flat vector and a view of it
+
+
+class _Looked:
+    """An op, and what it does to which tensors."""
+
+    def __init__(self, op: Op, tensors: dict[str, Tensor]):
+        self.op = op
+        self.kernel: Kernel | None = KERNELS.get(op.kernel)
+        self.by_rows = False
+        self.accesses: list[_Access] = []
+        if self.kernel is None:
+            return
+        named = [
+            (parameter, argument, tensors[name])
+            for parameter, argument in zip(self.kernel.parameters, op.arguments, strict=True)
+            for name in names(argument)
+        ]
+        self.by_rows = (
+            self.kernel.rows is not None
+            and all(tensor.shape[0] in ("m", "rows") for parameter, _, tensor in named if parameter.written)
+            and sum(_bytes(tensor) for _, _, tensor in named if tensor.region == "params") <= _WEIGHTS
+        )
+        for parameter, argument, tensor in named:
+            part = (argument.begin, argument.end) if isinstance(argument, Part) else (0, float("inf"))
+            by_rows = self.by_rows and parameter.shape[:1] == (self.kernel.rows,)
+            self.accesses.append(_Access(tensor, *part, parameter.written, by_rows))
+
+    def joins(self, other: "_Looked") -> bool:
+        """Whether this op can stand in one phase with an earlier one."""
+        if self.kernel is None or other.kernel is None:
+            return False
+        if not self.kernel.split and not other.kernel.split:
+            return True  # the same thread does both, in order
+        return not any(
+            mine.meets(its) and (mine.writes or its.writes) and not (mine.by_rows and its.by_rows)
+            for mine in self.accesses
+            for its in other.accesses
+        )
+
+
+def _bytes(tensor: Tensor) -> int:
+    return int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize
