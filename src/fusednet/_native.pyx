@@ -13,6 +13,7 @@ c) What C relies on (dtype, rank, layout, sizes that agree, writable outputs) is
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -344,6 +345,7 @@ def kernels(int isa, signatures):
 
 
 include "_run.pxi"
+include "_forward.pxi"
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------------

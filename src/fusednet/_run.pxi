@@ -27,6 +27,7 @@ cdef class Program:
     cdef fn_patch *patches
     cdef int dtype
     cdef readonly list arrays        # what the slots point into
+    cdef list fed                    # for each patch the array whose rows the cursor goes through, or None
     cdef int64_t rows                # the fewest rows of an array whose rows the cursor goes through
     cdef int64_t patch_count, slot_count
 
@@ -41,7 +42,7 @@ cdef class Program:
 
     def __init__(self, dict kernels, ops, int64_t commit):
         cdef int64_t n = len(ops), patches = 0
-        self.arrays = []
+        self.arrays, self.fed = [], []
         for op in ops:
             patches += sum(1 for argument in op.arguments if hasattr(argument, "patch"))
         self.ops = <fn_op *>calloc(n + 1, sizeof(fn_op))
@@ -92,12 +93,14 @@ cdef class Program:
             if self.dtype >= 0 and dtype != self.dtype:
                 raise TypeError(f"{bound.kernel}: a plan's arrays are all float32 or all float64")
             self.dtype = dtype
-        self.arrays.extend([argument for argument in arguments if argument is not None])
+        self.arrays.extend([argument for argument, given in zip(arguments, bound.arguments)
+                            if argument is not None and getattr(given, "patch", None) != "rows"])
         for k, argument in enumerate(bound.arguments):
             if not hasattr(argument, "patch"):
                 continue
             patch = &self.patches[self.patch_count]
             self.patch_count += 1
+            self.fed.append(argument.array if argument.patch == "rows" else None)
             patch.slot = slots + kernel.parameter[k].slot
             if argument.patch == "scalar":
                 patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL

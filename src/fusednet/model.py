@@ -8,8 +8,8 @@ b) Features are known with the first data, or from `build`; weights exist from t
 c) Every method checks all that it is given before it changes anything.
 """
 
-import threading
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from fusednet.history import History
 from fusednet.memory import Memory
 from fusednet.metrics import Metric
 from fusednet.metrics import resolve_all as resolve_metrics
-from fusednet.predictor import FEW_ROWS as PREDICTION_BATCH
-from fusednet.predictor import Predictor
+from fusednet.predictor import LEAST_ROWS, Predictor
 from fusednet.runner import NotFinite, Runner
 from fusednet.spec import Dropout, Layer, Network
 from fusednet.streams import StreamRows
@@ -121,17 +120,16 @@ class Sequential:
         self.training: trainer.Fit | None = None
         self._rate: float | None = None  # set by hand, in place of the optimizer's schedule
         self._plans: dict = {}
-        self._predictor: Predictor | None = None
-        self._predicting = threading.Lock()
+        self._predictor = Predictor()
 
     def __getstate__(self) -> dict:
         """What is pickled and copied: all but what is made anew."""
-        made = {"_plans": {}, "_predictor": None, "_predicting": None, "training": None}
+        made = {"_plans": {}, "_predictor": None, "training": None}
         return vars(self) | made
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._predicting = threading.Lock()
+        self._predictor = Predictor()
 
     # ---- what it is made of ------------------------------------------------------------------------------------------
 
@@ -215,7 +213,8 @@ class Sequential:
         loss = losses.resolve(loss)
         code = precision.code(matmul_precision)
         self.metrics = resolve_metrics(metrics, loss)
-        self.matmul_precision, self._predictor = PRECISIONS[code], None
+        self.matmul_precision = PRECISIONS[code]
+        self._predictor.forget()
         changed = optimizer != self.optimizer_spec
         self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
         if changed:
@@ -571,37 +570,18 @@ class Sequential:
         ndarray of the model's dtype, (n, outputs)
             Whatever the last layer gives: probabilities if it is a softmax or sigmoid.
         """
+        if batch_size is None and steps is None:
+            known = self._predictor.again(x, self.memory)
+            if known is not None:
+                return known
         self._need_weights("predict")
         data = self.prepare(x)
-        if len(data.x) <= PREDICTION_BATCH and steps is None and batch_size is None:
-            return self.predict_few(data.x)
-        size = errors.integer("predict", "batch_size", batch_size, 1) if batch_size is not None else PREDICTION_BATCH
-        rows = len(data.x)
+        size = None if batch_size is None else errors.integer("predict", "batch_size", batch_size, 1)
+        rows = data.x
         if steps is not None:
-            rows = min(rows, size * errors.integer("predict", "steps", steps, 1))
-        out = np.empty((rows, self.network.outputs), self._dtype)
-        source = data.source()
-        source.x, source.out = source.x[:rows], out
-        made = self.plan("predict", data.feed(ordered=False), min(size, rows))
-        with self._predicting:
-            runner = Runner(made, self.memory, source)
-            runner.advance(runner.steps_per_epoch)
-        return out
-
-    def predict_few(self, x: np.ndarray) -> np.ndarray:
-        """`predict` for one batch of rows that have been checked, in a few microseconds.
-
-        Parameters
-        ----------
-        x : ndarray of numbers, (n, features)
-            n is at most `PREDICTION_BATCH`. The work for the first call with n rows is kept for those that follow.
-        """
-        with self._predicting:
-            predictor = self._predictor
-            if predictor is None or not predictor.fits(self.memory, len(x)):
-                made = self.plan("predict", plan.Feed(self._dtype), len(x))
-                predictor = self._predictor = Predictor(made, self.memory)
-            return predictor(x)
+            size = size or LEAST_ROWS
+            rows = rows[: size * errors.integer("predict", "steps", steps, 1)]
+        return self._predictor(rows, self.memory, partial(self.plan, "predict"), size)
 
     def predict_on_batch(self, x) -> np.ndarray:
         """`predict` for rows of one batch."""

@@ -1,50 +1,113 @@
-"""The outputs of a network for a few rows, again and again: a plan that stays bound between calls.
+"""The outputs of a network, again and again: bound plans that are kept between calls.
 
 Reads runner.py, plan.py, memory.py, threads.py and the choice of a table; read by model.py.
 
-a) To bind a plan takes far longer than to walk it for one row, so the bound plan is kept, with an input and an output
-   of its own: rows are copied in and out.
-b) It is not for several threads of Python at the same time: who has it, locks.
+a) To bind a plan takes far longer than to walk it for a few rows, so a bound plan is kept for each of the last numbers
+   of rows. Only where rows and outputs lie is new at each call; nothing is copied.
+b) Who asks for what was asked for before gets it in one native call, which also looks for NaN. Everything else, and all
+   that is wrong, goes the long way first.
+c) Arena and bound plans are one thread's of Python at a time: whoever uses them, locks.
 """
+
+import threading
+from collections.abc import Callable
 
 import numpy as np
 
 from fusednet import backends, threads
 from fusednet.memory import Memory
-from fusednet.plan import Plan
-from fusednet.runner import Runner, Source
+from fusednet.plan import Feed, Plan
+from fusednet.runner import SECONDS, Runner, Source
 
-FEW_ROWS = 1024
-"""Up to as many rows are worth it; they are one batch, whose activations stay in the caches."""
+LEAST_ROWS = 1024
+"""Of a step of a long prediction: fewer would make the products slower."""
+
+_MOST_ROWS = 1 << 16
+_ARENA_BYTES = 1 << 20
+"""What the activations of a step may take: they stay in the second level of cache, or in that of several threads."""
+
+_KEPT = 8
+"""Bound plans."""
+
+_COPIED_BYTES = 1 << 20
+"""Rows that do not lie one behind the other are copied up to here, so that a bound plan can be kept for them."""
 
 
 class Predictor:
-    """A plan of mode "predict" for a fixed number of rows, bound.
+    """What a model predicts with."""
 
-    Parameters
-    ----------
-    plan : Plan
-        Its feed: rows of the network's dtype, in order; its batch: the number of rows.
-    memory : Memory
-    """
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._kept: dict[tuple, Callable] = {}  # by the shape of the rows, the last one used last
+        self._key: tuple | None = None          # of what is kept
+        self._arena: np.ndarray | None = None
 
-    def __init__(self, plan: Plan, memory: Memory):
-        network = plan.network
-        self._key = _key(memory, plan.batch)
-        self._x = np.empty((plan.batch, network.features), network.dtype)
-        self._out = np.empty((plan.batch, network.outputs), network.dtype)
-        self._runner = Runner(plan, memory, Source(self._x, out=self._out))
+    def again(self, x, memory: Memory | None) -> np.ndarray | None:
+        """Outputs of x if it is such an array as one before: of the same shape and dtype, contiguous and finite, and
+        weights, table and number of threads are the same; else None.
 
-    def fits(self, memory: Memory, rows: int) -> bool:
-        """Whether it is for so many rows, these weights, the table and the number of threads in use."""
-        return self._key == _key(memory, rows)
+        Parameters
+        ----------
+        x : object
+        memory : Memory or None
+        """
+        if type(x) is not np.ndarray:
+            return None
+        with self._lock:
+            forward = self._kept.get(x.shape)
+            return forward(x) if forward is not None and self._key == _key(memory) else None
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Outputs, (rows, outputs), of x, (rows, features), numbers of any dtype."""
-        self._x[:] = x
-        self._runner.again()
-        return self._out.copy()
+    def __call__(self, x: np.ndarray, memory: Memory, plan_of: Callable[[Feed, int], Plan],
+                 batch: int | None = None) -> np.ndarray:
+        """Outputs of rows.
+
+        Parameters
+        ----------
+        x : ndarray, (rows, features)
+            Checked: readable by kernels, and finite.
+        memory : Memory
+        plan_of : callable
+            ``plan_of(feed, batch)`` makes a plan of mode "predict".
+        batch : int, optional
+            Rows of a step; by default as many as is fast.
+
+        Returns
+        -------
+        ndarray of the network's dtype, (rows, outputs)
+        """
+        if batch is None:
+            if x.nbytes <= _COPIED_BYTES:
+                x = np.ascontiguousarray(x)
+            found = self.again(x, memory)
+            if found is not None:
+                return found
+        rows, feed = len(x), Feed(str(x.dtype))
+        made = plan_of(feed, min(rows, batch or LEAST_ROWS))
+        if batch is None and rows > LEAST_ROWS:
+            made = plan_of(feed, min(rows, LEAST_ROWS * max(1, _ARENA_BYTES // max(1, made.arena)), _MOST_ROWS))
+        out = np.empty((rows, made.network.outputs), made.network.dtype)
+        with self._lock:
+            runner = Runner(made, memory, Source(x, out=out))
+            runner.advance(runner.steps_per_epoch)
+            if batch is None and x.flags.c_contiguous:
+                self._keep(runner, x.shape, memory, made)
+        return out
+
+    def forget(self) -> None:
+        """Keep nothing: plans of such a model are others from now on."""
+        with self._lock:
+            self._kept.clear()
+
+    def _keep(self, runner: Runner, shape: tuple, memory: Memory, made: Plan) -> None:
+        arena = memory.arena(made.arena, made.mode)
+        if self._key != _key(memory) or self._arena is not arena:  # not one arena for each
+            self._kept.clear()
+        self._key, self._arena = _key(memory), arena
+        self._kept.pop(shape, None)
+        self._kept[shape] = runner.forward(SECONDS)
+        if len(self._kept) > _KEPT:
+            self._kept.pop(next(iter(self._kept)))
 
 
-def _key(memory: Memory, rows: int) -> tuple:
-    return rows, memory, backends.current(), threads.get_num_threads()
+def _key(memory: Memory | None) -> tuple:
+    return memory, backends.current(), threads.get_num_threads()

@@ -7,7 +7,6 @@ b) A step that was begun and not finished leaves no trace: `cursor` stands betwe
 c) The native table is walked by the C loop, the others by backends/interp.py; the results are the same.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,7 +116,6 @@ class Runner:
         self._scalars = scalars
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
-        self._no_numbers: np.ndarray | None = None  # of `again`
         self._every = 0  # how many epochs `follow` said
         self._order = None
         if source.shuffled or source.chosen is not None:
@@ -125,7 +123,8 @@ class Runner:
         self._make(memory, seed)
 
     def _make(self, memory: Memory, seed: int) -> None:
-        table, source, plan = backends.current(), self.source, self.plan
+        self._table = table = backends.current()
+        source, plan = self.source, self.plan
         seed %= 2**64
         arrays = memory.arrays() | {
             name: array
@@ -222,12 +221,21 @@ class Runner:
             raise ValueError(f"the order of rows is no permutation of {len(self._order)} rows")
         np.take(self.source.chosen, order, out=self._order)
 
-    def again(self) -> None:
-        """All rows once more, from the first, in one native call: for plans without numbers that nobody watches."""
-        if self._no_numbers is None:
-            self._no_numbers = np.empty((self.steps_per_epoch, 0))
-        self.cursor[:] = 0
-        self._run.advance(self._no_numbers, math.inf)
+    def forward(self, seconds: float) -> Callable[[np.ndarray], np.ndarray | None]:
+        """Give up this runner, of a plan of mode "predict", for a function of other rows of the same number.
+
+        Parameters
+        ----------
+        seconds : float
+            After how long of a call somebody who interrupts is heard.
+
+        Returns
+        -------
+        callable
+            ``forward(x)`` is the outputs of x, or None where x is no contiguous array of the shape and dtype of
+            `Source.x` with finite numbers.
+        """
+        return interp.walker(self._table).forward(self._run, self.source.x, self.source.out, seconds)
 
     @contextmanager
     def _whole_steps(self, progress: Progress) -> Iterator[None]:

@@ -80,6 +80,10 @@ class Walker:
         return _native.Run(self._isa, dtype == "float64", *programs, rows, batch, steps_per_epoch, order, chosen, seed,
                            cursor, sums, records)
 
+    def forward(self, run, x, out, seconds):
+        """What `run` gives for other rows than x; see `_native.Forward`."""
+        return _native.Forward(run, x, out, self._kernels["find_nonfinite"], np.ndarray, np.empty, seconds)
+
 
 _tables: dict[str, Table] = {}
 

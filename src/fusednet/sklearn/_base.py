@@ -32,7 +32,7 @@ from fusednet import threads
 from fusednet.model import Sequential
 from fusednet.objective import Objective
 from fusednet.optimizers import OPTIMIZERS, Optimizer
-from fusednet.predictor import FEW_ROWS
+from fusednet.predictor import LEAST_ROWS
 from fusednet.schedules import Schedule
 from fusednet.sklearn import _build
 from fusednet.sklearn._build import Task
@@ -352,10 +352,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self._take_weights()
         members = vars(self).get("estimators_")
         models = [self.model_] if members is None else [member.model_ for member in members]
-        if (type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= FEW_ROWS and X.shape[1] == self.n_features_in_
+        if (type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= LEAST_ROWS and X.shape[1] == self.n_features_in_
                 and X.dtype.kind == "f" and "feature_names_in_" not in vars(self) and math.isfinite(X.sum())):
             with limited(self.n_threads) if len(X) > _NO_WORK else _AS_IT_IS:
-                found = [model.predict_few(X) for model in models]
+                found = [model.predict(X) for model in models]
         else:
             checks = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32), "reset": False}
             X = validate_data(self, X, ensure_all_finite=False, **checks)  # the model looks for NaN
