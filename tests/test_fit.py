@@ -13,6 +13,7 @@ import pytest
 from fits import blobs, by_hand, classifier, close, forward, full, outcome, softmax_loss, squared_loss
 
 import fusednet as fn
+from fusednet import runner
 
 X, Y = blobs()
 WEIGHT = np.random.default_rng(1).uniform(0, 3, len(X))
@@ -91,6 +92,23 @@ def test_initial_epoch_counts_on():
     assert model.memory.params.tobytes() == other.memory.params.tobytes()
     assert model.fit(X, Y, epochs=3, initial_epoch=3).epoch == []
     assert model.step == 6
+
+
+@pytest.mark.parametrize("given", [{}, {"validation_split": 0.25}, {"validation_data": (X, Y), "verbose": 2}])
+def test_no_epochs_are_a_model_that_stands_ready(given, monkeypatch):
+    bound = []
+    made = runner.Runner._make
+    monkeypatch.setattr(runner.Runner, "_make", lambda self, *a: (bound.append(self.plan.mode), made(self, *a)))
+    model, other = full(), full()
+    history = model.fit(X, Y, batch_size=20, epochs=0, **given)
+    assert "train" not in bound
+    assert history.epoch == [] and history.history.get("loss", []) == [] and not history.stopped
+    assert model.step == 0 and model.memory.normalized and not model.memory.trained
+    for one in (model, other):
+        one.fit(X, Y, batch_size=20, epochs=2, **given)
+    assert outcome(model) == outcome(other)
+    with pytest.raises(ValueError, match="x has 96 rows, y has 95"):
+        full().fit(X, Y[:-1], epochs=0)
 
 
 def test_a_second_fit_goes_on_with_new_orders_and_the_same_moments():

@@ -335,16 +335,21 @@ class Fit:
         model.memory.prepare(model.optimizer_spec)
         self._known = len(self.history.epoch)
         self._progress.epochs, self._progress.followed = list(left.pending), dict(left.validated)
-        self._runner = self._rows.runner(model, self._plan, self.cursor, self.sums)
         self._followed = self._may_be_followed()
-        if self._followed:
-            self._runner.follow(self.validation.runner, schedule.validation_freq)
+        self._runner = self._walking() if self.epoch < schedule.epochs else None
         self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
         self._leave = leave(model.loss)
 
+    def _walking(self):
+        """What walks the plan over the rows; it validates too where it can."""
+        runner = self._rows.runner(self.model, self._plan, self.cursor, self.sums)
+        if self._followed:
+            runner.follow(self.validation.runner, self.schedule.validation_freq)
+        return runner
+
     def _may_be_followed(self) -> bool:
         """Whether the engine can validate by itself, before Python comes to see the end of the epoch."""
-        return (self.validation is not None and self.validation.native and isinstance(self._runner, Runner)
+        return (self.validation is not None and self.validation.native and isinstance(self._rows, ArrayRows)
                 and isinstance(self.schedule.validation_freq, int) and self.callbacks.interval is None)
 
     def _fresh_cursor(self) -> np.ndarray:
