@@ -16,7 +16,7 @@ import pytest
 
 import fusednet as fn
 from fusednet.backends import available
-from fusednet.bench import ceilings, pool, training, workloads
+from fusednet.bench import ceilings, memory, pool, training, workloads
 from fusednet.bench.results import Results, Timed
 from fusednet.cli import _bench, main
 
@@ -110,6 +110,8 @@ def test_beside_numpy_it_writes_page_and_chart(capsys, monkeypatch, tmp_path):
     (["--rounds", "0"], "0; wanted 1 or more"),
     (["--ceilings", "tiny"], "--ceilings measures the machine, not jobs such as 'tiny'"),
     (["--ceilings", "--peers"], "not allowed with argument"),
+    (["--memory", "--peers"], "not allowed with argument"),
+    (["--memory", "tinny"], "job is 'tinny'; known: tiny, rl (did you mean 'tiny'?)"),
     (["--write", "p.md"], "--write goes with --peers"),
     (["--peers"], "no other library is installed here, and none in"),
     (["--peers", "--libraries", "torch"], "PyTorch is installed neither here nor in"),
@@ -140,6 +142,24 @@ def test_without_native_code_there_are_no_ceilings(capsys, monkeypatch):
     assert "fusednet was built without it" in capsys.readouterr().err
     assert main(["bench", "tiny", *SHORT]) == 0
     assert rows_of(capsys.readouterr().out)[1][5:7] == ["-", "-"]
+
+
+@pytest.mark.skipif(not memory.STATUS.exists(), reason="no /proc here")
+def test_memory_is_counted_and_measured(capsys):
+    assert main(["bench", "--memory", "rl", "tiny@32", "--threads", "1"]) == 0
+    head, *rows = rows_of(capsys.readouterr().out)
+    assert head[0] == "job, MB" and [row[0] for row in rows] == ["rl", "tiny@32"]
+    found = memory.measure("rl", 1)
+    numbers = 4 * (5 * 7 + 7 + 14 + 7 * 6 + 6 + 12 + 6 * 3 + 3)
+    assert (found.parameters, found.moments, found.gradients) == (numbers, 2 * numbers, numbers)
+    assert found.activations == 4 * 8 * (5 + 2 * 7 + 2 * 6 + 3)
+    assert found.arrays > found.least + found.gradients and found.growth >= 0
+
+
+def test_memory_is_refused_where_the_system_does_not_say(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    assert main(["bench", "--memory", "tiny"]) == 2
+    assert "which only Linux has" in capsys.readouterr().err
 
 
 def test_a_loss_that_depends_on_threads_and_a_cliff_are_told():

@@ -125,8 +125,8 @@ ARROWS = {
     "fusednet.recipe": ("fusednet.tabular",),
     "fusednet.cli": (
         *("fusednet", "fusednet.backends", "fusednet.callbacks", "fusednet.cli", "fusednet.datasets"),
-        *(f"fusednet.bench.{name}" for name in ("ceilings", "chart", "page", "peers", "pool", "results", "text")),
-        *("fusednet.bench.training", "fusednet.bench.workloads"),
+        *(f"fusednet.bench.{name}" for name in ("ceilings", "chart", "memory", "page", "peers", "pool", "results")),
+        *("fusednet.bench.text", "fusednet.bench.training", "fusednet.bench.workloads"),
         *("fusednet.errors", "fusednet.info", "fusednet.model", "fusednet.optimizers", "fusednet.recipe"),
         *("fusednet.spec", "fusednet.tabular", "fusednet.threads", "fusednet.trainer"),
     ),

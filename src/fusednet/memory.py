@@ -145,6 +145,12 @@ class Memory:
             count = total
         self.set_normalization(mean, squares / count)
 
+    def finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        first = np.empty(1, np.int64)
+        current().find_nonfinite(first, self.params.reshape(1, -1))
+        return bool(first[0] < 0)
+
     def average_weights(self) -> None:
         """Put the moving average in the weights' place."""
         self.params[:] = self.state["average"]

@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from fusednet.runner import NotFinite, Progress, Runner
 
 EVALUATION_BATCH = 1024
 """Rows at a time where nothing but the sum is wanted."""
+
+_COMPARED = 1 << 14  # numbers at a time
 
 
 class TrainingWarning(UserWarning):
@@ -129,11 +132,15 @@ class Evaluation:
                  steps: int | None = None):
         source = data.source(chosen)
         batch = min(batch or EVALUATION_BATCH, source.rows)
-        self._model = model
-        self._plan = model.plan("evaluate", data.feed(ordered=chosen is not None), batch)
+        self._model, self._source = model, source
+        self.plan = model.plan("evaluate", data.feed(ordered=chosen is not None), batch)
         most = -(-source.rows // batch)
         self._steps = most if steps is None else min(steps, most)
-        self.runner = Runner(self._plan, model.memory, source, steps_per_epoch=self._steps)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """What walks the plan over the rows."""
+        return Runner(self.plan, self._model.memory, self._source, steps_per_epoch=self._steps)
 
     @property
     def native(self) -> bool:
@@ -149,7 +156,7 @@ class Evaluation:
 
     def logs(self, sums: np.ndarray, prefix: str = "") -> dict[str, float]:
         """Loss and metrics by name, out of the sums of all steps, with the weights as they are."""
-        logs = results(self._plan, sums)
+        logs = results(self.plan, sums)
         logs["loss"] += penalty(self._model)
         return {prefix + name: value for name, value in logs.items()}
 
@@ -258,8 +265,9 @@ class Fit:
     def __init__(self, model, rows, validation: Evaluation | None, schedule: Schedule, callbacks: list):
         self.model, self.schedule, self.validation = model, schedule, validation
         self.history = History()
-        bars = [ProgressBar(schedule.verbose)] if schedule.verbose else []
-        self.callbacks = CallbackList([*bars, *CallbackList(callbacks).callbacks], model)
+        bars, given = [ProgressBar(schedule.verbose)] if schedule.verbose else [], CallbackList(callbacks)
+        self.callbacks = CallbackList([*bars, *given.callbacks], model)
+        self._may_change = given.wants("on_train_end")  # the weights, when all steps are done
         self._rows = rows
         self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
         self._progress = Progress()
@@ -294,14 +302,14 @@ class Fit:
         """Let the average and callbacks change the weights; those of the last step are kept to go on from."""
         memory, callbacks = self.model.memory, self.callbacks
         averaged = changed and self.model.optimizer_spec.use_ema
-        trained = memory.remember() if averaged or callbacks.wants("on_train_end") else {}
+        trained = memory.remember() if averaged or self._may_change else {}
         try:
             if averaged:
                 memory.average_weights()
             callbacks.on_train_end(self._logs)
         finally:
             now = {"params": memory.params, **memory.running}
-            if any(not np.array_equal(array, now[name], equal_nan=True) for name, array in trained.items()):
+            if not all(_same(array, now[name]) for name, array in trained.items()):
                 memory.trained = trained
 
     def begin(self) -> None:
@@ -342,6 +350,8 @@ class Fit:
 
     def _walking(self):
         """What walks the plan over the rows; it validates too where it can."""
+        if self.validation is not None:  # in the same arena, for they take turns
+            self.model.memory.arena(max(self._plan.arena, self.validation.plan.arena), "train")
         runner = self._rows.runner(self.model, self._plan, self.cursor, self.sums)
         if self._followed:
             runner.follow(self.validation.runner, self.schedule.validation_freq)
@@ -453,7 +463,7 @@ class Fit:
 
     def _look_for_overflow(self) -> None:
         """A finite gradient times an absurd learning rate passes the checks, and is seen only in the weights."""
-        if not np.isfinite(self.model.memory.params).all():
+        if not self.model.memory.finite():
             self.history.stopped = f"the update of step {self.model.step} or one before it overflowed the weights"
 
     def _turn(self) -> bool:
@@ -496,6 +506,12 @@ class Fit:
             return False
         freq = self.schedule.validation_freq
         return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two vectors are equal; block by block, because NumPy's answer takes several times their memory."""
+    blocks = (slice(begin, begin + _COMPARED) for begin in range(0, len(a), _COMPARED))
+    return all(np.array_equal(a[block], b[block], equal_nan=True) for block in blocks)
 
 
 def _words(setting: dict) -> str:

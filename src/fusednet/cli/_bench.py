@@ -1,4 +1,4 @@
-"""``fusednet bench``: what the machine can do, how fast trainings are on it, and beside other libraries.
+"""``fusednet bench``: what the machine can do, how fast trainings are on it, how large, and beside other libraries.
 
 Reads fusednet.bench and cli/_options.py; read by cli/__init__.py. The scripts bench/training.py and bench/peers/run.py
 are this command with some options set.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fusednet.bench import ceilings, chart, page, peers, pool, text, training
+from fusednet.bench import ceilings, chart, memory, page, peers, pool, text, training
 from fusednet.bench.results import Results
 from fusednet.bench.workloads import JOBS, named
 from fusednet.cli._options import PEERS
@@ -30,6 +30,8 @@ def run(options) -> int:
         raise ValueError(f"--{given[0]} goes with --peers")
     if options.ceilings:
         return _ceilings(options, counts)
+    if options.memory:
+        return _memory(options, counts)
     if options.peers:
         return _peers(options, counts)
     return _training(options, counts)
@@ -66,6 +68,15 @@ def _ceilings(options, counts: list[int]) -> int:
     sizes = ", ".join(f"{name} {size // ceilings.KB} KB" for name, size in sorted(ceilings.caches().items()))
     _say(f"{ceilings.processor()}, {team.isa}, {sizes}")
     print(text.plain(ceilings.table(counts, rounds=options.rounds or CEILING_ROUNDS)), end="")
+    return 0
+
+
+def _memory(options, counts: list[int]) -> int:
+    found = {}
+    for name in _jobs(options):
+        found[name] = memory.measure(name, counts[-1])
+        _say(f"{name}: {found[name].growth / memory.MB:,.1f} MB")
+    print(text.plain(memory.table(found)), end="")
     return 0
 
 

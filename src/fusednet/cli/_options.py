@@ -134,6 +134,8 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--ceilings", action="store_true",
                       help="multiply-adds per second, and bytes per second of each level of memory, at best")
+    what.add_argument("--memory", action="store_true",
+                      help="how much memory each job takes, beside its parameters, moments and activations (Linux)")
     what.add_argument("--peers", action="store_true", help="the jobs on other libraries too, in turns")
     parser.add_argument("--threads", type=_counts, default=(1, "all"), metavar="N,...", help="1,all")
     parser.add_argument("--rounds", type=whole, metavar="N", help="turns; 5, of ceilings 15")
