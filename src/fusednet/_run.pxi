@@ -10,6 +10,18 @@ cdef object address_of(array, bint writable, Py_buffer *b):
     PyBuffer_Release(b)
 
 
+cdef dict patch_kinds = {}  # by type of argument
+
+
+cdef object patch_of(argument):
+    """The kind of a patch, None for other arguments. It is the class's, and asked once: the limited API looks for what
+    is not there by raising an error, which takes longer than all else here."""
+    kind = type(argument)
+    if kind not in patch_kinds:
+        patch_kinds[kind] = getattr(argument, "patch", None)
+    return patch_kinds[kind]
+
+
 cdef class Program:
     """Bound ops of one plan and one number of rows, as the C loop wants them.
 
@@ -44,7 +56,8 @@ cdef class Program:
         cdef int64_t n = len(ops), patches = 0
         self.arrays, self.fed = [], []
         for op in ops:
-            patches += sum(1 for argument in op.arguments if hasattr(argument, "patch"))
+            for argument in op.arguments:
+                patches += patch_of(argument) is not None
         self.ops = <fn_op *>calloc(n + 1, sizeof(fn_op))
         self.slots = <fn_slot *>calloc(n * MAX_SLOTS + 1, sizeof(fn_slot))
         self.patches = <fn_patch *>calloc(patches + 1, sizeof(fn_patch))
@@ -80,7 +93,9 @@ cdef class Program:
             self.arrays.append(bound.arguments[0])
             return 0
         kernel = kernels[bound.kernel]
-        arguments = tuple([argument.stand_in if hasattr(argument, "patch") else argument for argument in bound.arguments])
+        kinds = [patch_of(argument) for argument in bound.arguments]
+        arguments = tuple([argument if kind is None else argument.stand_in
+                           for argument, kind in zip(bound.arguments, kinds)])
         if len(arguments) != kernel.parameters:
             raise TypeError(f"{bound.kernel} takes {kernel.parameters} arguments, {len(arguments)} given")
         try:
@@ -93,24 +108,25 @@ cdef class Program:
             if self.dtype >= 0 and dtype != self.dtype:
                 raise TypeError(f"{bound.kernel}: a plan's arrays are all float32 or all float64")
             self.dtype = dtype
-        self.arrays.extend([argument for argument, given in zip(arguments, bound.arguments)
-                            if argument is not None and getattr(given, "patch", None) != "rows"])
+        self.arrays.extend([argument for argument, kind in zip(arguments, kinds)
+                            if argument is not None and kind != "rows"])
         for k, argument in enumerate(bound.arguments):
-            if not hasattr(argument, "patch"):
+            kind = kinds[k]
+            if kind is None:
                 continue
             patch = &self.patches[self.patch_count]
             self.patch_count += 1
-            self.fed.append(argument.array if argument.patch == "rows" else None)
+            self.fed.append(argument.array if kind == "rows" else None)
             patch.slot = slots + kernel.parameter[k].slot
-            if argument.patch == "scalar":
+            if kind == "scalar":
                 patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL
                 patch.source = argument.column
-            elif argument.patch == "load":
+            elif kind == "load":
                 patch.kind = FN_PATCH_LOAD
                 address_of(argument.array, False, &one)
                 patch.base = one.buf
                 self.arrays.append(argument.array)
-            elif argument.patch == "cell":
+            elif kind == "cell":
                 patch.kind = FN_PATCH_CELL
                 address_of(argument.cell.address, False, &one)
                 patch.base = one.buf

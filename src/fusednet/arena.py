@@ -8,7 +8,8 @@ b) The largest is placed first, each at the lowest offset where it fits (as in X
    for a chain this is close to the least possible.
 """
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from bisect import insort
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,9 +57,8 @@ def names(argument) -> list[str]:
     """Names of the tensors in an op's argument."""
     if isinstance(argument, str):
         return [argument]
-    if is_dataclass(argument):
-        return [getattr(argument, f.name) for f in fields(argument) if f.name == "tensor"]
-    return []
+    name = getattr(argument, "tensor", None)
+    return [] if name is None else [name]
 
 
 def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], int]:
@@ -85,22 +85,23 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
         for argument in op.arguments:
             for name in names(argument):
                 live[name] = (live.get(name, (begin, 0))[0], op.end - 1)
-    work = [t for t in tensors.values() if t.region == "work"]
-    placed: list[tuple[int, int, tuple[int, int]]] = []  # begin, end, live
+    work = [(t.bytes(m), t.name) for t in tensors.values() if t.region == "work"]
+    placed: list[tuple[int, int, tuple[int, int]]] = []  # begin, end, live; by begin
     offsets = {}
-    for tensor in sorted(work, key=lambda t: -t.bytes(m)):
-        first, last = live[tensor.name]
-        size = aligned(max(tensor.bytes(m), 1))
+    for nbytes, name in sorted(work, key=lambda item: -item[0]):
+        first, last = live[name]
+        size = aligned(max(nbytes, 1))
         offset = 0
-        for begin, end, (other_first, other_last) in sorted(placed):
+        for begin, end, (other_first, other_last) in placed:
             if other_last < first or other_first > last:
                 continue
             if offset + size <= begin:
                 break
             offset = max(offset, end)
-        offsets[tensor.name] = offset
-        placed.append((offset, offset + size, (first, last)))
+        offsets[name] = offset
+        insort(placed, (offset, offset + size, (first, last)))
     arena = max((end for _, end, _ in placed), default=0)
     return {
-        name: replace(t, offset=offsets.get(name), live=live.get(name)) for name, t in tensors.items()
+        name: Tensor(t.name, t.shape, t.dtype, t.region, offsets.get(name), live.get(name))
+        for name, t in tensors.items()
     }, arena

@@ -81,10 +81,13 @@ class Memory:
     def initialize(self, seed: int, *, kernels: bool = True) -> None:
         """Draw all weights anew, without `kernels` all but those of dense layers; running statistics begin again."""
         following = _activations(self.network)
+        bits = np.random.Philox(key=[seed % 2**64, 0])
+        rng, state = np.random.Generator(bits), bits.state
         for i, (name, at) in enumerate(self.layout.places.items()):
             if not kernels and name.endswith("/kernel"):
                 continue
-            rng = np.random.Generator(np.random.Philox(key=[seed % 2**64, i]))
+            state["state"]["key"][1] = i  # Philox(key=[seed, i]), without the system being asked for a seed
+            bits.state = state
             kind = following.get(at.layer.name, "linear")
             self.parameters[name][...] = initializers.draw(at.initializer, at.shape, rng, kind, self.network.dtype)
         for name, array in self.running.items():

@@ -7,6 +7,7 @@ b) Weight matrices come first, then all others: what is penalised or decayed apa
 c) Every array begins on a 64-byte boundary; what lies between stays 0 in weights, gradients and moments.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,7 @@ def layout(network: Network) -> Layout:
     for matrices in (True, False):
         for name, layer, shape, initializer, regularizer in wanted:
             if (len(shape) == 2) is matrices:
-                size = int(np.prod(shape))
+                size = math.prod(shape)
                 places[name] = Place(name, layer, shape, offset, offset + size, initializer, regularizer)
                 offset += aligned(size * itemsize) // itemsize
     return Layout({name: places[name] for name, *_ in wanted}, offset, running)

@@ -452,7 +452,7 @@ class Network:
         return next((layer for layer in self.layers if isinstance(layer, Normalization)), None)
 
     def with_features(self, features: int) -> "Network":
-        return replace(self, features=features)
+        return self if features == self.features else replace(self, features=features)
 
 
 def replace_name(layer: Layer, name: str) -> Layer:
