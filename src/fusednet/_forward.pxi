@@ -61,10 +61,7 @@ cdef class Forward:
                     self.places[self.count].out = array is out
                     self.count += 1
             program.fed = None
-            i = 0
-            while i < program.program.count:
-                self.work += program.ops[i].work
-                i += program.ops[i].count
+            self.work = max(self.work, program.cost)
         self.work *= run.run.steps_per_epoch
         self.first = memoryview(bytearray(sizeof(int64_t))).cast("q")
         memset(self.look, 0, sizeof(self.look))

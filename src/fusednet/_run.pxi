@@ -42,6 +42,7 @@ cdef class Program:
     cdef list fed                    # for each patch the array whose rows the cursor goes through, or None
     cdef int64_t rows                # the fewest rows of an array whose rows the cursor goes through
     cdef int64_t patch_count, slot_count
+    cdef int64_t cost                # of all ops: cycles, about
 
     def __cinit__(self):
         self.dtype = -1
@@ -111,22 +112,21 @@ cdef class Program:
         self.arrays.extend([argument for argument, kind in zip(arguments, kinds)
                             if argument is not None and kind != "rows"])
         for k, argument in enumerate(bound.arguments):
-            kind = kinds[k]
-            if kind is None:
+            if kinds[k] is None:
                 continue
+            self.fed.append(argument.array if kinds[k] == "rows" else None)
             patch = &self.patches[self.patch_count]
             self.patch_count += 1
-            self.fed.append(argument.array if kind == "rows" else None)
             patch.slot = slots + kernel.parameter[k].slot
-            if kind == "scalar":
+            if argument.patch == "scalar":
                 patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL
                 patch.source = argument.column
-            elif kind == "load":
+            elif argument.patch == "load":
                 patch.kind = FN_PATCH_LOAD
                 address_of(argument.array, False, &one)
                 patch.base = one.buf
                 self.arrays.append(argument.array)
-            elif kind == "cell":
+            elif argument.patch == "cell":
                 patch.kind = FN_PATCH_CELL
                 address_of(argument.cell.address, False, &one)
                 patch.base = one.buf
@@ -144,6 +144,7 @@ cdef class Program:
         op.rows = bound.rows
         op.work = fn_kernel_cost(kernel.number, slots)
         self.slot_count += kernel.first_size_slot + kernel.sizes
+        self.cost += op.work
         return 0
 
 

@@ -85,10 +85,10 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
         for argument in op.arguments:
             for name in names(argument):
                 live[name] = (live.get(name, (begin, 0))[0], op.end - 1)
-    work = [(t.bytes(m), t.name) for t in tensors.values() if t.region == "work"]
+    work = [t for t in tensors.values() if t.region == "work"]
     placed: list[tuple[int, int, tuple[int, int]]] = []  # begin, end, live; by begin
     offsets = {}
-    for nbytes, name in sorted(work, key=lambda item: -item[0]):
+    for name, nbytes in sorted([(t.name, t.bytes(m)) for t in work], key=lambda item: -item[1]):
         first, last = live[name]
         size = aligned(max(nbytes, 1))
         offset = 0
