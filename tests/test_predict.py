@@ -325,6 +325,17 @@ def test_what_is_wrong_is_said_after_a_prediction_too(given, problem, words):
         made.predict(given)
 
 
+def test_steps_and_batches_are_the_first_rows():
+    made, x = network(), rows(3000)
+    whole = made.predict(x)
+    assert np.array_equal(made.predict(x, batch_size=70, steps=3), whole[:210])
+    assert np.array_equal(made.predict(x, steps=1), whole[: predictor.LEAST_ROWS])
+    assert np.array_equal(made.predict(x, batch_size=7000), whole)
+    for wrong in ({"batch_size": 0}, {"steps": 0}, {"batch_size": 2.5}):
+        with pytest.raises((ValueError, TypeError), match=f"predict: {next(iter(wrong))} is"):
+            made.predict(x, **wrong)
+
+
 def test_without_weights_there_is_nothing_to_predict():
     with pytest.raises(ValueError, match="the model has no weights yet"):
         fn.Sequential(NETWORKS["softmax"]).predict(rows(3))
