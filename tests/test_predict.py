@@ -48,7 +48,7 @@ def network(name="softmax", dtype="float32", features=FEATURES, seed=0):
     made.build(features)
     rng = np.random.default_rng(seed)
     for array in made.memory.parameters.values():
-        array[...] = rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1, 1], array.shape)
+        array[...] = rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1, 1], array.shape) / len(array)
     return made
 
 
@@ -62,13 +62,21 @@ def anew(made, x):
     return made.predict(x, batch_size=min(len(x), 100))
 
 
+def like(found, wanted) -> bool:
+    """The same bits; of a table whose products' bits depend on the number of rows (NumPy's), the same numbers."""
+    if backends.current().backend == "native":
+        return found.tobytes() == wanted.tobytes()
+    tolerance = 1e-5 if found.dtype == np.float32 else 1e-13
+    return np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
+
+
 def same(made, x):
     """Assert that x is predicted as it should be: the first time, and when it is asked for again."""
     wanted = anew(made, x)
     for _ in range(3):
         found = made.predict(x)
         assert found.dtype == made.dtype and found.shape == wanted.shape
-        assert found.tobytes() == wanted.tobytes()
+        assert like(found, wanted)
 
 
 def keeps(made, x) -> bool:
@@ -292,7 +300,7 @@ def test_one_row_again_and_again():
     made, row = network(), rows(1)
     x = np.broadcast_to(row, (5, FEATURES))  # rows at a distance of 0
     made.predict(np.ascontiguousarray(x))
-    assert np.array_equal(made.predict(x), np.repeat(made.predict(row), 5, axis=0))
+    assert like(made.predict(x), np.repeat(made.predict(row), 5, axis=0))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -355,7 +363,7 @@ def test_several_threads_of_python_at_once(name):
         sizes = list(x)
         for turn in range(120):
             n = sizes[(begin + turn) % len(sizes)]
-            if not np.array_equal(made.predict(x[n]), wanted[n]):
+            if not like(made.predict(x[n]), wanted[n]):
                 wrong.append(n)
 
     def disturb():
