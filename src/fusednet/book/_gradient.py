@@ -5,19 +5,23 @@ Reads _plan.py (the schedule), _weights.py, layers.py, fusednet.bind and the wal
 a) Arrays are bound once for a number of rows; a call changes only where the input and the gradients are, which are new
    each time: a script may keep them. With labels all ops are one program; with targets Python takes the loss between
    forward and backward.
-b) Afterwards the layers' attributes are what the book's would be. Their arrays are used again by the next call.
+b) Afterwards the layers' attributes are what the book's would be: layers are told who has them (`Left`), and take them
+   from there when they are looked at. Their arrays are used again by the next call.
+c) Running statistics are brought up to date by ops, in memory of ours; a layer takes copies of them. A layer that has
+   taken them may have changed them, so ours are then made from its own.
 """
 
 import math
+import operator
 
 import numpy as np
 
 from fusednet import backends, threads
 from fusednet.backends import interp
-from fusednet.backends.table import parts
+from fusednet.backends.table import SAVES_Z, parts
 from fusednet.bind import BoundOp, BoundProgram, Cell, FromCell, cost
 from fusednet.book import _plan
-from fusednet.book._weights import Weights
+from fusednet.book._weights import LateWeights, Pool, Weights
 from fusednet.book.layers import Affine, BatchNormalization, Dropout, SoftmaxWithLoss, _Elementwise
 from fusednet.plan import FIRST_SUMS, Flat
 
@@ -78,33 +82,37 @@ class Snapshot:
 
     def __init__(self, network):
         self._table, self._threads = backends.current(), threads.get_num_threads()
-        self._layers = list(network.layers.values())
-        self._references = self._found(network)
-
-    @staticmethod
-    def _found(network) -> list:
-        # arrays by their addresses as objects: whoever keeps a snapshot keeps the arrays too
-        found = [network.last_layer, network.weight_decay_lambda, *map(id, network.params.values())]
-        for layer in network.layers.values():
-            kind = type(layer)
-            if kind is Affine:
-                found += (id(layer.W), id(layer.b))
-            elif kind is BatchNormalization:
-                found += (id(layer.gamma), id(layer.beta), layer.momentum)
-            elif kind is Dropout:
-                found.append(layer.dropout_ratio)
-        return found
+        self._last, self._decay, params = network.last_layer, network.weight_decay_lambda, network.params
+        self._arrays = list(params.values())
+        self._whole = params if type(params) is Weights and params.whole() else None
+        self.layers = list(network.layers.values())
+        self._affines = [(layer, layer.W, layer.b) for layer in self.layers if type(layer) is Affine]
+        self._norms = [(layer, layer.gamma, layer.beta, layer.momentum) for layer in self.layers
+                       if type(layer) is BatchNormalization]
+        self._dropouts = [(layer, layer.dropout_ratio) for layer in self.layers if type(layer) is Dropout]
 
     def holds(self, network) -> bool:
         """Whether nothing has been changed but what arrays hold."""
-        layers = list(network.layers.values())
-        return (
-            self._table is backends.current()
-            and self._threads == threads.get_num_threads()
-            and layers == self._layers
-            and self._found(network) == self._references
-            and not any("forward" in layer.__dict__ or "backward" in layer.__dict__ for layer in layers)
-        )
+        if not (self._table is backends.current() and self._threads == threads.get_num_threads()
+                and network.last_layer is self._last and network.weight_decay_lambda == self._decay
+                and list(network.layers.values()) == self.layers and self._has_arrays(network.params)):
+            return False
+        for layer in self.layers:
+            own = layer.__dict__
+            if "forward" in own or "backward" in own:
+                return False
+        for layer, W, b in self._affines:
+            if layer.W is not W or layer.b is not b:
+                return False
+        for layer, gamma, beta, momentum in self._norms:
+            if layer.gamma is not gamma or layer.beta is not beta or layer.momentum != momentum:
+                return False
+        return all(layer.dropout_ratio == ratio for layer, ratio in self._dropouts)
+
+    def _has_arrays(self, params) -> bool:
+        if params is self._whole and params.whole():
+            return True
+        return len(params) == len(self._arrays) and all(map(operator.is_, params.values(), self._arrays))
 
 
 def _unmodified(layer) -> bool:
@@ -119,6 +127,48 @@ def _plain(array, rank: int, dtype=None, size: int | None = None) -> bool:
     return array.dtype == dtype and array.size == size
 
 
+class Left:
+    """What a schedule's last call left, for the layers' attributes. It has no layers: they have it.
+
+    Attributes
+    ----------
+    names : dict of int to str
+        The layers' names by their `id`.
+    arrays : dict of str to ndarray
+        By tensor.
+    running : dict of str to tuple
+        Mean and variance by the name of the batch normalisation.
+    x : ndarray
+    grads : Weights or None
+        None before the first call, and where a call was interrupted.
+    """
+
+    def __init__(self, network, made_of, running: dict):
+        self.names = {id(layer): name for name, layer in network.layers.items()}
+        self.arrays, self.running, self.x, self.grads = {}, running, None, None
+        self._blocks = made_of
+
+    def of(self, layer) -> dict:
+        """The attributes of the book's layer by name."""
+        name, arrays = self.names[id(layer)], self.arrays
+        kind = name.rstrip("0123456789")
+        k = int(name[len(kind) :])
+        block, below = self._blocks[k - 1], self._blocks[k - 2]
+        grads = {} if self.grads is None else self.grads
+        if kind == "Affine":
+            x = self.x if k == 1 else arrays[f"{'y' if below.ratio is None else 'd'}{k - 1}"]
+            return {"x": x, "original_x_shape": x.shape, "dW": grads.get(f"W{k}"), "db": grads.get(f"b{k}")}
+        if kind == "Dropout":
+            return {"_drawn": arrays[f"drawn{k}"]}
+        if kind == "BatchNorm":
+            mean, var = (array.copy() for array in self.running[name])
+            u = arrays[f"u{k}"]
+            return {"running_mean": mean, "running_var": var, "_x": u, "_mean": arrays[f"mean{k}"],
+                    "_var": arrays[f"var{k}"], "batch_size": len(u), "input_shape": u.shape,
+                    "dgamma": grads.get(f"gamma{k}"), "dbeta": grads.get(f"beta{k}")}
+        return {"_saved": arrays[f"z{k}" if block.kind in SAVES_Z else f"y{k}"]}
+
+
 class Gradient:
     """The schedule of one network for batches of `rows` rows.
 
@@ -128,28 +178,37 @@ class Gradient:
     made_of : tuple of Block
         What `blocks` found.
     rows : int
+    others : iterable of Gradient
+        The same network's, for other numbers of rows.
     """
 
-    def __init__(self, network, made_of, rows: int):
+    def __init__(self, network, made_of, rows: int, others=()):
         self.blocks, self.rows = made_of, rows
         self.dtype = dtype = network.params["W1"].dtype
-        self.snapshot, self._params = Snapshot(network), list(network.params.values())
+        self.snapshot = Snapshot(network)
+        self._layers = self.snapshot.layers
+        self.left = Left(network, made_of, self._statistics(network, others))
         b = _plan.Builder(made_of, str(dtype))
         b.tensor("x", "m", made_of[0].inputs)
         z = b.forward("x")
         turn = len(b.ops)
         dz = b.tensor("dz", "m", made_of[-1].width)
         b.backward("x", dz)
-        self.arrays = {}
+        b.running()
+        self.arrays = self.left.arrays
         for name, tensor in b.tensors.items():
             if tensor.region == "params":
                 self.arrays[name] = network.params[name]
             elif tensor.region == "work" and name != "x":
                 shape = tuple(rows if extent == "m" else extent for extent in tensor.shape)
                 self.arrays[name] = np.zeros(shape, tensor.dtype)
+        self._norms = [(network.layers[name], *statistics) for name, statistics in self.left.running.items()]
+        for name, (mean, var) in self.left.running.items():
+            k = name.removeprefix("BatchNorm")
+            self.arrays[f"running_mean{k}"], self.arrays[f"running_var{k}"] = mean, var
         self.z, self.dz = self.arrays[z], self.arrays[dz]
         self.labels, self.loss = np.zeros(rows, np.int32), np.empty(rows, dtype)
-        self.weights = network.params
+        self._pool = Pool(network.params)
         self.x, self.grads = Cell(np.empty((rows, made_of[0].inputs), dtype)), Cell(network.params.vector)
         self.cells = {"x": FromCell(self.x, self.x.array.shape)}
         for key, begin, _, shape in network.params.layout:
@@ -160,8 +219,15 @@ class Gradient:
         self._runs: dict = {}
         self.masks = [(network.layers[f"Dropout{p.idx}"], self.arrays[f"drawn{p.idx}"]) for p in made_of
                       if p.ratio is not None]
-        self.norms = [(network.layers[f"BatchNorm{p.idx}"], self.arrays[f"mean{p.idx}"], self.arrays[f"var{p.idx}"],
-                       self.arrays[f"u{p.idx}"]) for p in made_of if p.momentum is not None]
+
+    def _statistics(self, network, others) -> dict:
+        """Running means and variances, in memory that all schedules of these layers have in common."""
+        sizes = {name: layer.gamma.size for name, layer in network.layers.items() if type(layer) is BatchNormalization}
+        for other in others:
+            if other.dtype == self.dtype and other.snapshot.layers == self.snapshot.layers and \
+                    sizes == {name: mean.size for name, (mean, _) in other.left.running.items()}:
+                return other.left.running
+        return {name: (np.zeros(size, self.dtype), np.zeros(size, self.dtype)) for name, size in sizes.items()}
 
     def _argument(self, argument):
         if isinstance(argument, Flat):
@@ -174,16 +240,16 @@ class Gradient:
     def _bound(kernel: str, arguments: tuple) -> BoundOp:
         return BoundOp(kernel, arguments, parts(cost(kernel, arguments), threads.get_num_threads()))
 
-    def _walk(self, ops: str) -> None:
-        """Do "forward", "backward" or "all"."""
+    def _run(self, ops: str):
+        """What walks "forward", "backward" or "all". It keeps what is in the cells when it is made."""
         if ops not in self._runs:
             program = BoundProgram(tuple(self._ops[ops]), len(self._ops[ops]), self.rows)
             self._runs[ops] = interp.walker(backends.current()).run(
                 program, None, self.rows, self.rows, 1, None, None, 0, np.zeros(interp.CURSOR_FIELDS, np.int64),
                 np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype))
-        self._runs[ops].advance(_ONE_STEP, math.inf)
+        return self._runs[ops]
 
-    def __call__(self, network, x, t) -> Weights:
+    def __call__(self, network, x, t) -> LateWeights:
         """The gradients by the keys of params.
 
         Parameters
@@ -195,36 +261,24 @@ class Gradient:
             As `SoftmaxWithLoss` takes it.
         """
         labels = network.last_layer._look(self.z, t)
-        grads = self.weights.like()
+        left = self.left
+        runs = [self._run(ops) for ops in (("forward", "backward") if labels is None else ("all",))]
+        left.grads = self.grads.array = None  # the pool counts who has gradients of before
+        grads, address = self._pool.take()
         self.x.put(x)
-        self.grads.put(grads.vector)
+        self.grads.array, self.grads.address[0] = grads.vector, address
         for layer, drawn in self.masks:
             np.greater(np.random.rand(*drawn.shape), layer.dropout_ratio, out=drawn)
-        if labels is None:
-            self._walk("forward")
-            self.dz[:] = network.last_layer.backward()
-            self._walk("backward")
-        else:
+        for layer, mean, var in self._norms:
+            if layer._left is None or layer._left.running is not left.running:
+                mean[:], var[:] = layer._running(len(mean), self.dtype)
+        if labels is not None:
             self.labels[:] = labels
-            self._walk("all")
-        self._tell(network, x, grads)
+        for run in runs:
+            run.advance(_ONE_STEP, math.inf)
+            if labels is None and run is runs[0]:
+                self.dz[:] = network.last_layer.backward()
+        left.x, left.grads = x, grads
+        for layer in self._layers:
+            layer._left = left
         return grads
-
-    def _tell(self, network, x, grads) -> None:
-        """Give the layers what the book's would have now."""
-        arrays, layers = self.arrays, network.layers
-        for layer, mean, var, u in self.norms:
-            layer._follow(u, mean, var)
-        for layer, drawn in self.masks:
-            layer._drawn = drawn
-        for block in self.blocks:
-            k = block.idx
-            affine = layers[f"Affine{k}"]
-            affine.x, affine.original_x_shape = x, x.shape
-            affine.dW, affine.db = grads[f"W{k}"], grads[f"b{k}"]
-            if block.momentum is not None:
-                norm = layers[f"BatchNorm{k}"]
-                norm.dgamma, norm.dbeta = grads[f"gamma{k}"], grads[f"beta{k}"]
-            if k < len(self.blocks):
-                layers[f"Activation_function{k}"]._saved = arrays[f"z{k}" if f"z{k}" in arrays else f"y{k}"]
-                x = arrays[f"y{k}" if block.ratio is None else f"d{k}"]

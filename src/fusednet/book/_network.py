@@ -148,7 +148,7 @@ class Network:
             schedules.pop(len(x), None)
             if len(schedules) == _SCHEDULES:
                 del schedules[next(iter(schedules))]
-            schedule = schedules[len(x)] = Gradient(self, parts, len(x))
+            schedule = schedules[len(x)] = Gradient(self, parts, len(x), tuple(schedules.values()))
         if x.shape[1] != schedule.blocks[0].inputs:
             return None
         grads = schedule(self, ready(x, schedule.dtype), t)

@@ -7,6 +7,8 @@ a) A layer keeps references to the arrays that it was given, as the book does: w
 b) What only a look asks for (`Relu.mask`, `BatchNormalization.xn`, ...) is computed when it is looked at, from the
    input of the last `forward`, which must not have been changed meanwhile.
 c) Every check comes before the first write, and says which layer, what came and what was wanted.
+d) A network's `gradient` computes all layers at one go (_gradient.py). A layer takes its attributes from there when the
+   first of them is looked at: `_Late`.
 """
 
 import numpy as np
@@ -24,10 +26,45 @@ def _shape(x) -> tuple:
     return tuple(np.shape(x))
 
 
+class _Late:
+    """An attribute that is still in what a network's `gradient` left, until it is looked at or set."""
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, layer, owner=None):
+        if layer is None:
+            return self
+        try:
+            return layer._own()[self._name]
+        except KeyError:
+            raise AttributeError(f"{type(layer).__name__!r} object has no attribute {self._name!r}") from None
+
+    def __set__(self, layer, value):
+        layer._own()[self._name] = value
+
+    def __delete__(self, layer):
+        if layer._own().pop(self._name, self) is self:
+            raise AttributeError(self._name)
+
+
 class _Layer:
-    """What all layers have: a name for messages, which a network sets."""
+    """What all layers have: a name for messages, which a network sets; attributes that may come late."""
 
     name = None
+    _left = None  # what knows the attributes better than the layer: ``of(layer)`` has them by name
+
+    def _own(self) -> dict:
+        """The attributes, all of them up to date."""
+        own = self.__dict__
+        left = self._left
+        if left is not None:
+            self._left = None
+            own.update(left.of(self))
+        return own
+
+    def __getstate__(self):
+        return {key: value for key, value in self._own().items() if key != "_left"}
 
     def _where(self) -> str:
         kind = type(self).__name__
@@ -50,6 +87,7 @@ class _Elementwise(_Layer):
     _kind = Activation.LINEAR
     _alpha = 0.0
     _saves_input = False
+    _saved = _Late()
 
     def __init__(self):
         self._saved = None
@@ -62,12 +100,12 @@ class _Elementwise(_Layer):
             backends.current().activation_fwd(y, x, self._kind, self._alpha)
         else:
             backends.current().activation_fwd(y.reshape(-1), x.reshape(-1), self._kind, self._alpha)
-        self._saved = x if self._saves_input else y
+        self._own()["_saved"] = x if self._saves_input else y
         return y
 
     def backward(self, dout):
         """``dout * f'(x)``; a new array."""
-        saved = self._saved
+        saved = self._own()["_saved"]
         if saved is None:
             raise self._no_forward()
         dout = ready(dout, saved.dtype)
@@ -96,7 +134,7 @@ class Relu(_Elementwise):
 
     def backward(self, dout):
         """``dout`` with 0 where the mask is; as in the book it is `dout` itself that is changed, if it can be."""
-        saved = self._saved
+        saved = self._own()["_saved"]
         if saved is None:
             raise self._no_forward()
         dx = ready(dout, saved.dtype)
@@ -205,6 +243,8 @@ class Affine(_Layer):
         Gradients of the last `backward`; new arrays each time.
     """
 
+    x, original_x_shape, dW, db = _Late(), _Late(), _Late(), _Late()
+
     def __init__(self, W, b):
         self.W = W
         self.b = b
@@ -253,23 +293,24 @@ class Affine(_Layer):
                 f"{self._where()}: x has shape {shape}, rows of {rows.shape[1]}; wanted rows of {W.shape[0]}, as W is "
                 f"{W.shape}"
             )
-        self.original_x_shape = shape
-        self.x = rows
+        own = self._own()
+        own["original_x_shape"] = shape
+        own["x"] = rows
         out = _empty((shape[0], W.shape[1]), W.dtype)
         backends.current().affine_fwd(out, None, rows, W, b, 0, 0.0, 0)
         return out
 
     def _weight_gradients(self, dout):
         """dW and db alone, for who has no use for dx; `dout` as the kernels want it."""
-        rows = self.x
+        own = self._own()
+        rows = own["x"]
         if rows is None:
             raise self._no_forward()
         W, _ = self._weights()
         dout = ready(dout, W.dtype)
         self._check_gradient(dout, (rows.shape[0], W.shape[1]))
-        self.dW = _empty(W.shape, W.dtype)
-        self.db = _empty(W.shape[1], W.dtype)
-        backends.current().affine_bwd_dw(self.dW, self.db, rows, dout, 0)
+        own["dW"], own["db"] = dW, db = _empty(W.shape, W.dtype), _empty(W.shape[1], W.dtype)
+        backends.current().affine_bwd_dw(dW, db, rows, dout, 0)
         return W, dout
 
     def backward(self, dout):
@@ -280,9 +321,10 @@ class Affine(_Layer):
         dout : ndarray, (rows, outputs)
         """
         W, dout = self._weight_gradients(dout)
-        dx = _empty(self.x.shape, W.dtype)
+        own = self._own()
+        dx, shape = _empty(own["x"].shape, W.dtype), own["original_x_shape"]
         backends.current().affine_bwd_dx(dx, dout, W, None, 0, 0.0, 0)
-        return dx if len(self.original_x_shape) == 2 else dx.reshape(self.original_x_shape)
+        return dx if len(shape) == 2 else dx.reshape(shape)
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
@@ -482,11 +524,13 @@ class Dropout(_Layer):
         ``np.random.rand(*x.shape) > dropout_ratio`` of the last training `forward`.
     """
 
+    _drawn = _Late()  # above 0 where the element is kept
+
     def __init__(self, dropout_ratio=0.5):
         if not 0 <= dropout_ratio <= 1:
             raise ValueError(f"Dropout: dropout_ratio is {dropout_ratio!r}; wanted a number from 0 to 1")
         self.dropout_ratio = dropout_ratio
-        self._drawn = None  # above 0 where the element is kept
+        self._drawn = None
 
     @property
     def mask(self):
@@ -537,6 +581,9 @@ class BatchNormalization(_Layer):
         x without its mean, its deviation, and their quotient, of the last training `forward`.
     """
 
+    running_mean, running_var, dgamma, dbeta = _Late(), _Late(), _Late(), _Late()
+    input_shape, batch_size, _x, _mean, _var = _Late(), _Late(), _Late(), _Late(), _Late()
+
     def __init__(self, gamma, beta, momentum=0.9, running_mean=None, running_var=None):
         self.gamma = gamma
         self.beta = beta
@@ -584,10 +631,11 @@ class BatchNormalization(_Layer):
         return x.reshape(x.shape[0], x.size // x.shape[0] if x.shape[0] else 0)
 
     def _running(self, n: int, dtype):
-        if self.running_mean is None:
+        own = self._own()
+        if own["running_mean"] is None:
             return np.zeros(n, dtype), np.zeros(n, dtype)
-        return (self._column("running_mean", self.running_mean, n, dtype),
-                self._column("running_var", self.running_var, n, dtype))
+        return (self._column("running_mean", own["running_mean"], n, dtype),
+                self._column("running_var", own["running_var"], n, dtype))
 
     def _follow(self, rows, mean, var) -> None:
         """What a training `forward` leaves: its rows and their statistics; the running ones go along."""
@@ -595,9 +643,8 @@ class BatchNormalization(_Layer):
         running_mean, running_var = self._running(len(mean), mean.dtype)
         running_mean, running_var = running_mean.copy(), running_var.copy()
         backends.current().batch_norm_running(running_mean, running_var, mean, var, self.momentum, 1.0)
-        self.running_mean, self.running_var = running_mean, running_var
-        self._x, self._mean, self._var, self.batch_size = rows, mean, var, len(rows)
-        self.input_shape = rows.shape
+        self._own().update(running_mean=running_mean, running_var=running_var, _x=rows, _mean=mean, _var=var,
+                           batch_size=len(rows), input_shape=rows.shape)
 
     def forward(self, x, train_flg=True):
         """x normalised, in its shape; a new array.
@@ -622,25 +669,26 @@ class BatchNormalization(_Layer):
             self._follow(rows, mean, var)
         else:
             mean, var = self._running(n, dtype)
-            self.running_mean, self.running_var = mean, var
-        self.input_shape = x.shape
+            self._own().update(running_mean=mean, running_var=var)
+        self._own()["input_shape"] = x.shape
         y = _empty(rows.shape, dtype)
         table.batch_norm_fwd(y, None, rows, mean, var, gamma, beta, EPSILON, 0, 0.0)
         return y if rows.shape == x.shape else y.reshape(x.shape)
 
     def backward(self, dout):
         """dx, in the shape of x; dgamma and dbeta become attributes."""
-        x = self._x
+        own = self._own()
+        x = own["_x"]
         if x is None:
             raise self._no_forward()
         shape = dout.shape
         dout = self._rows(dout, x.dtype)
         self._check_gradient(dout, x.shape)
         n, dtype = x.shape[1], x.dtype
-        gamma, mean, var = self._column("gamma", self.gamma, n, dtype), self._mean, self._var
-        self.dgamma, self.dbeta = _empty(n, dtype), _empty(n, dtype)
+        gamma, mean, var = self._column("gamma", self.gamma, n, dtype), own["_mean"], own["_var"]
+        own["dgamma"], own["dbeta"] = dgamma, dbeta = _empty(n, dtype), _empty(n, dtype)
         dx = _empty(x.shape, dtype)
         table = backends.current()
-        table.batch_norm_bwd_reduce(self.dgamma, self.dbeta, dout, x, None, mean, var, EPSILON, 0, 0.0)
-        table.batch_norm_bwd_dx(dx, dout, x, None, mean, var, gamma, self.dgamma, self.dbeta, EPSILON, 0, 0.0)
-        return dx if shape == x.shape else dx.reshape(self.input_shape)
+        table.batch_norm_bwd_reduce(dgamma, dbeta, dout, x, None, mean, var, EPSILON, 0, 0.0)
+        table.batch_norm_bwd_dx(dx, dout, x, None, mean, var, gamma, dgamma, dbeta, EPSILON, 0, 0.0)
+        return dx if shape == x.shape else dx.reshape(own["input_shape"])

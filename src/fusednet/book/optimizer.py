@@ -48,7 +48,7 @@ class _Optimizer:
             If a gradient is missing or has another shape, or an array holds no floats; nothing has been changed then.
         """
         packed = type(params) is Weights and params.whole()
-        one = packed and type(grads) is Weights and grads.layout is params.layout and grads.whole()
+        one = packed and isinstance(grads, Weights) and grads.layout is params.layout and grads.whole()
         if not one:
             self._check(params, grads)
         for name in self._states:
