@@ -583,6 +583,8 @@ def _optimizers(kernel):
         for step in (1, 7, 1000):
             own = {"v_scale": 1 / np.sqrt(1 - 0.999**step)}
             yield case(f"step-{step}", 331, lr=0.001 / (1 - 0.9**step), own=own)
+        for decay in (0.0, 0.01):
+            yield case(f"m-subnormal-{decay}", 331, {"m": "subnormal", "g": "zeros"}, decay=decay)
     yield case("big", FLAT_BIG, l2=0.1, decay=0.01, clip=1.0, big=True)
 
 

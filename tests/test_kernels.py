@@ -96,6 +96,19 @@ def test_large_outputs_have_the_bits_of_small_ones(kernel, n, dtype, table, divi
     assert results[1] == results[0] and results[2] == results[0]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_moments_of_units_without_gradient_end_at_zero(decay, dtype, table):
+    """Rounding would keep them at a subnormal number for ever, by which division is slow."""
+    if table.backend != "native":
+        pytest.skip("only native kernels promise it")
+    tiny = np.finfo(dtype).tiny
+    p, m, v = np.ones(67, dtype), np.linspace(-3, 3, 67).astype(dtype) * tiny, np.ones(67, dtype)
+    for _ in range(40):
+        table.adam_step(p, m, v, np.zeros_like(p), 0.1, 0.9, 0.999, 1e-8, 1.0, 0.0, decay, 1.0, np.inf)
+    assert not m.any() and v.all() and p.all()
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_case_list_reaches(kernel):
     """Of every kernel: an empty and a one-element call, each optional argument there and not, every permitted alias,

@@ -474,10 +474,11 @@ def rmsprop_step(t, a, r):
 
 @_rule
 def adam_step(t, a, r):
-    """1 - beta is a parameter, and no digits of it may be lost."""
+    """1 - beta is a parameter, and no digits of it may be lost; below the smallest normal number m can be 0."""
     h, h_error = _effective_gradient(t, a)
     kept, added = np.abs(a.beta1 * a.m), (1 - a.beta1) * np.abs(h)
     m = 4 * t.u * (kept + added) + (1 - a.beta1) * h_error + 2 * t.least
+    m = m + np.where(np.abs(r.m) - m < t.tiny, np.abs(r.m), 0)
     v = 4 * t.u * a.beta2 * a.v + _square_error(t, 1 - a.beta2, h, h_error)
     step = _quotient(t, a, r.m, m, r.v, v, a.epsilon, a.v_scale)
     return {"m": m, "v": v, "p": _parameter(t, a, *step)}

@@ -10,7 +10,9 @@
  * e) A first part vector aligns the others, if all arrays lie alike: a vector across two lines takes twice as long.
  * f) A root of the divider keeps a multiplier as long as the estimate and its series do, a quotient half as long (Zen
  *    5, 2026-11): so with VF(rsqrt) the root is a series, and the quotient the divider's. 1 / lr is in the series' and
- *    epsilon's factors. What then counts is how much is under way at once: a few vectors go through side by side. */
+ *    epsilon's factors. What then counts is how much is under way at once: a few vectors go through side by side.
+ * g) Adam's m of a unit that no row reaches any more shrinks, and stays at a subnormal number for ever, by which the
+ *    divider takes three times as long (Zen 5, 2026-11): such an m is 0. */
 
 #ifndef FN_RULES
 #define FN_RULES
@@ -79,8 +81,8 @@ FN_INLINE V FN_NAME(fn_step_moments)(const enum fn_rule rule, const enum fn_step
     }
     *v = FN_NAME(fn_step_squares)(*v, h, keep2, take2, form);
     if (rule == FN_RULE_rmsprop) return h;
-    *m = form == FN_STEP_plain ? VF(fma)(take1, VF(sub)(h, *m), *m)
-                               : VF(fma)(VF(set1)(c->keep1), *m, VF(mul)(take1, h));
+    *m = VF(normal)(form == FN_STEP_plain ? VF(fma)(take1, VF(sub)(h, *m), *m)
+                                          : VF(fma)(VF(set1)(c->keep1), *m, VF(mul)(take1, h)));
     return *m;
 }
 

@@ -91,6 +91,11 @@ static inline m_f32 v_gt_f32(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP
 static inline m_f32 v_ge_f32(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP_GE_OQ); }
 static inline m_f32 v_eq_f32(v_f32 a, v_f32 b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline v_f32 v_select_f32(m_f32 m, v_f32 a, v_f32 b) { return _mm256_blendv_ps(b, a, m); }
+static inline v_f32 v_normal_f32(v_f32 a)
+{
+    const __m256i exponent = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7F800000));
+    return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(exponent, _mm256_setzero_si256())), a);
+}
 static inline int v_all_f32(m_f32 m) { return _mm256_movemask_ps(m) == 0xFF; }
 static inline v_f32 v_load_fill_f32(const float *p, int64_t count, v_f32 fill)
 {
@@ -174,6 +179,11 @@ static inline m_f64 v_gt_f64(v_f64 a, v_f64 b) { return _mm256_cmp_pd(a, b, _CMP
 static inline m_f64 v_ge_f64(v_f64 a, v_f64 b) { return _mm256_cmp_pd(a, b, _CMP_GE_OQ); }
 static inline m_f64 v_eq_f64(v_f64 a, v_f64 b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 static inline v_f64 v_select_f64(m_f64 m, v_f64 a, v_f64 b) { return _mm256_blendv_pd(b, a, m); }
+static inline v_f64 v_normal_f64(v_f64 a)
+{
+    const __m256i exponent = _mm256_and_si256(_mm256_castpd_si256(a), _mm256_set1_epi64x(0x7FF0000000000000));
+    return _mm256_andnot_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(exponent, _mm256_setzero_si256())), a);
+}
 static inline int v_all_f64(m_f64 m) { return _mm256_movemask_pd(m) == 0xF; }
 static inline v_f64 v_load_fill_f64(const double *p, int64_t count, v_f64 fill)
 {

@@ -69,6 +69,11 @@ static inline m_f32 v_gt_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b,
 static inline m_f32 v_ge_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 static inline m_f32 v_eq_f32(v_f32 a, v_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline v_f32 v_select_f32(m_f32 m, v_f32 a, v_f32 b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline v_f32 v_normal_f32(v_f32 a)
+{
+    const __m512i exponent = _mm512_set1_epi32(0x7F800000);
+    return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(a), exponent), a);
+}
 static inline int v_all_f32(m_f32 m) { return m == 0xFFFF; }
 static inline float v_sum_f32(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_largest_f32(v_f32 a) { return _mm512_reduce_max_ps(a); }
@@ -126,6 +131,11 @@ static inline m_f64 v_gt_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b,
 static inline m_f64 v_ge_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ); }
 static inline m_f64 v_eq_f64(v_f64 a, v_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline v_f64 v_select_f64(m_f64 m, v_f64 a, v_f64 b) { return _mm512_mask_blend_pd(m, b, a); }
+static inline v_f64 v_normal_f64(v_f64 a)
+{
+    const __m512i exponent = _mm512_set1_epi64(0x7FF0000000000000);
+    return _mm512_maskz_mov_pd(_mm512_test_epi64_mask(_mm512_castpd_si512(a), exponent), a);
+}
 static inline int v_all_f64(m_f64 m) { return m == 0xFF; }
 static inline double v_sum_f64(v_f64 a) { return _mm512_reduce_add_pd(a); }
 static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }

@@ -89,6 +89,11 @@ static inline m_f32 v_gt_f32(v_f32 a, v_f32 b) { return vcgtq_f32(a, b); }
 static inline m_f32 v_ge_f32(v_f32 a, v_f32 b) { return vcgeq_f32(a, b); }
 static inline m_f32 v_eq_f32(v_f32 a, v_f32 b) { return vceqq_f32(a, b); }
 static inline v_f32 v_select_f32(m_f32 m, v_f32 a, v_f32 b) { return vbslq_f32(m, a, b); }
+static inline v_f32 v_normal_f32(v_f32 a)
+{
+    const uint32x4_t bits = vreinterpretq_u32_f32(a);
+    return vreinterpretq_f32_u32(vandq_u32(bits, vtstq_u32(bits, vdupq_n_u32(0x7F800000u))));
+}
 static inline int v_all_f32(m_f32 m) { return vminvq_u32(m) != 0; }
 static inline v_f32 v_load_fill_f32(const float *p, int64_t count, v_f32 fill)
 {
@@ -160,6 +165,11 @@ static inline m_f64 v_gt_f64(v_f64 a, v_f64 b) { return vcgtq_f64(a, b); }
 static inline m_f64 v_ge_f64(v_f64 a, v_f64 b) { return vcgeq_f64(a, b); }
 static inline m_f64 v_eq_f64(v_f64 a, v_f64 b) { return vceqq_f64(a, b); }
 static inline v_f64 v_select_f64(m_f64 m, v_f64 a, v_f64 b) { return vbslq_f64(m, a, b); }
+static inline v_f64 v_normal_f64(v_f64 a)
+{
+    const uint64x2_t bits = vreinterpretq_u64_f64(a);
+    return vreinterpretq_f64_u64(vandq_u64(bits, vtstq_u64(bits, vdupq_n_u64(0x7FF0000000000000u))));
+}
 static inline int v_all_f64(m_f64 m) { return vminvq_u32(vreinterpretq_u32_u64(m)) != 0; }
 static inline v_f64 v_load_fill_f64(const double *p, int64_t count, v_f64 fill)
 {

@@ -18,6 +18,7 @@
  *   ldexp(a,n)                      a 2^n for integral n, |n| <= 2 emax, 0.5 <= |a| < 2; rounded once
  *   frexp(a,&e)                     m in [0.75, 1.5), a = m 2^e, for normal a > 0 (other a: any result)
  *   gt ge eq, select(m,a,b)         ordered comparisons; m ? a : b                 all(m)  1 where every lane is true
+ *   normal(a)                       a, but 0 where it is smaller than the smallest normal number
  *   sum, largest                    across lanes, in an order fixed by the instruction set; largest: no NaN
  *   low_f64, high_f64               lower and upper half of a float vector as double vectors (lanes_f32 = 2 lanes_f64;
  *                                   with one lane, low is the lane and high is 0)
@@ -105,6 +106,7 @@ static inline m_f32 v_gt_f32(v_f32 a, v_f32 b) { return a > b; }
 static inline m_f32 v_ge_f32(v_f32 a, v_f32 b) { return a >= b; }
 static inline m_f32 v_eq_f32(v_f32 a, v_f32 b) { return a == b; }
 static inline v_f32 v_select_f32(m_f32 m, v_f32 a, v_f32 b) { return m ? a : b; }
+static inline v_f32 v_normal_f32(v_f32 a) { return fabsf(a) < 0x1p-126f ? 0.0f : a; }
 static inline int v_all_f32(m_f32 m) { return m; }
 static inline float v_sum_f32(v_f32 a) { return a; }
 static inline float v_largest_f32(v_f32 a) { return a; }
@@ -168,6 +170,7 @@ static inline m_f64 v_gt_f64(v_f64 a, v_f64 b) { return a > b; }
 static inline m_f64 v_ge_f64(v_f64 a, v_f64 b) { return a >= b; }
 static inline m_f64 v_eq_f64(v_f64 a, v_f64 b) { return a == b; }
 static inline v_f64 v_select_f64(m_f64 m, v_f64 a, v_f64 b) { return m ? a : b; }
+static inline v_f64 v_normal_f64(v_f64 a) { return fabs(a) < 0x1p-1022 ? 0.0 : a; }
 static inline int v_all_f64(m_f64 m) { return m; }
 static inline double v_sum_f64(v_f64 a) { return a; }
 static inline double v_largest_f64(v_f64 a) { return a; }
