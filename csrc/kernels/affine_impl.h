@@ -44,31 +44,38 @@ FN_DEFINE(affine_bwd_dx)
     if (a->s && !mask && a->kind != FN_ACT_linear) FN_NAME(fn_end_bwd)(a, part);
 }
 
-/* db[j] for this part's columns, in the order of the rows. */
+/* db[j] of `vectors` vectors of columns, the last of `count` elements, in the order of the rows. vectors: constant. */
+FN_INLINE void FN_NAME(fn_column_sums)(const int vectors, FN_T *db, const FN_T *dy, int64_t ld, int64_t m,
+                                       int64_t count)
+{
+    V sum[4] = {VF(set1)(0), VF(set1)(0), VF(set1)(0), VF(set1)(0)};
+    const int whole = count == LANES ? vectors : vectors - 1;
+    if (whole == vectors) {
+        for (int64_t i = 0; i < m; i++, dy += ld)
+            for (int v = 0; v < vectors; v++) sum[v] = VF(add)(sum[v], VF(load)(dy + v * LANES));
+    } else {
+        for (int64_t i = 0; i < m; i++, dy += ld) {
+            for (int v = 0; v < vectors - 1; v++) sum[v] = VF(add)(sum[v], VF(load)(dy + v * LANES));
+            sum[vectors - 1] = VF(add)(sum[vectors - 1], VF(load_part)(dy + (vectors - 1) * LANES, count));
+        }
+    }
+    for (int v = 0; v < whole; v++) VF(store)(db + v * LANES, sum[v]);
+    if (whole < vectors) VF(store_part)(db + whole * LANES, sum[whole], count);
+}
+
+/* db[j] for this part's columns. */
 static void FN_NAME(fn_bias_gradient)(const FN_NAME(fn_affine_bwd_dw_args) *a, const fn_part *part)
 {
     int64_t j0, j1;
     fn_split(a->n, 64 / (int64_t)sizeof(FN_T), part->index, part->count, &j0, &j1);
     for (int64_t j = j0; j < j1; j += 4 * LANES) {
-        const int64_t width = j1 - j < 4 * LANES ? j1 - j : 4 * LANES;
-        V sum[4] = {VF(set1)(0), VF(set1)(0), VF(set1)(0), VF(set1)(0)};
-        const FN_T *row = a->dy + j;
-        if (width == 4 * LANES) {
-            for (int64_t i = 0; i < a->m; i++, row += a->ld_dy)
-                for (int v = 0; v < 4; v++) sum[v] = VF(add)(sum[v], VF(load)(row + v * LANES));
-        } else {
-            for (int64_t i = 0; i < a->m; i++, row += a->ld_dy)
-                for (int v = 0; v * LANES < width; v++) {
-                    const int64_t left = width - v * LANES;
-                    sum[v] = VF(add)(sum[v], left < LANES ? VF(load_part)(row + v * LANES, left) : VF(load)(row + v * LANES));
-                }
-        }
-        for (int v = 0; v * LANES < width; v++) {
-            const int64_t left = width - v * LANES;
-            if (left < LANES)
-                VF(store_part)(a->db + j + v * LANES, sum[v], left);
-            else
-                VF(store)(a->db + j + v * LANES, sum[v]);
+        const int64_t width = j1 - j < 4 * LANES ? j1 - j : 4 * LANES, vectors = (width + LANES - 1) / LANES;
+        const int64_t count = width - (vectors - 1) * LANES;
+        switch (vectors) {
+        case 1: FN_NAME(fn_column_sums)(1, a->db + j, a->dy + j, a->ld_dy, a->m, count); break;
+        case 2: FN_NAME(fn_column_sums)(2, a->db + j, a->dy + j, a->ld_dy, a->m, count); break;
+        case 3: FN_NAME(fn_column_sums)(3, a->db + j, a->dy + j, a->ld_dy, a->m, count); break;
+        default: FN_NAME(fn_column_sums)(4, a->db + j, a->dy + j, a->ld_dy, a->m, count); break;
         }
     }
 }
