@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fusednet as fn
 import fusednet.sklearn as ours
-from fusednet import callbacks
+from fusednet import callbacks, pool
 from fusednet.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -270,6 +270,61 @@ def test_members_are_averaged():
     assert np.array_equal(estimator.predict_proba(x), mean)
     again = ours.MLPClassifier(n_estimators=3, max_iter=4, random_state=0).fit(x, y)
     assert np.array_equal(again.predict_proba(x), mean)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_members_are_the_same_bits_for_any_number_of_threads(early, monkeypatch):
+    """Side by side, and one after the other where their steps are large."""
+    x, y = _digits(10)
+    weight = np.linspace(0.5, 1.5, len(x))
+    found = []
+    for threads, large in ((1, pool.LARGE_STEP), (2, pool.LARGE_STEP), (4, 1)):
+        monkeypatch.setattr(pool, "LARGE_STEP", large)
+        with fn.threads.limit(threads):
+            estimator = ours.MLPClassifier((24,), n_estimators=3, max_iter=4, early_stopping=early, random_state=0)
+            estimator.fit(x, y, weight)
+        found.append([member.model_.memory.params.tobytes() for member in estimator.estimators_])
+    assert found[1] == found[0] and found[2] == found[0]
+    assert len(set(found[0])) == 3
+    alone = ours.MLPClassifier(**estimator.estimators_[1].get_params()).fit(x, y, weight)
+    assert alone.model_.memory.params.tobytes() == found[0][1]
+
+
+def test_members_share_the_rows(monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    x, y = _digits(10)
+    given, fit = [], ours.MLPClassifier._fit
+
+    def seen(self, X, *rest, **named):
+        if self.n_estimators == 1:
+            given.append((X, rest[2][0]))
+        return fit(self, X, *rest, **named)
+
+    monkeypatch.setattr(ours.MLPClassifier, "_fit", seen)
+    columns = [f"c{i}" for i in range(x.shape[1])]
+    frames = [pandas.DataFrame(part, columns=columns) for part in (x[100:], x[:100])]
+    estimator = ours.MLPClassifier(n_estimators=3, max_iter=2, random_state=0)
+    estimator.fit(frames[0], y[100:], X_val=frames[1], y_val=y[:100])
+    assert len(given) == 3
+    for X, X_val in given:
+        assert X is given[0][0] and type(X) is np.ndarray and X_val is given[0][1] and type(X_val) is np.ndarray
+    assert list(estimator.feature_names_in_) == columns
+    assert all(len(member.validation_scores_) == 2 for member in estimator.estimators_)
+
+
+def test_members_see_callbacks_one_after_the_other():
+    x, y = _digits(10)
+    seen = []
+    each = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    estimator = ours.MLPClassifier(max_iter=2, n_estimators=3, callbacks=[each]).fit(x, y)
+    assert seen == [0, 1] * 3
+    assert [member.callbacks for member in estimator.estimators_] == [[each]] * 3
+
+
+def test_a_member_that_fails_ends_the_training():
+    with pytest.raises(ValueError, match="non-finite") as caught:
+        ours.MLPRegressor(n_estimators=3, solver="sgd", learning_rate_init=1e30, max_iter=20).fit(X_REG, Y_REG)
+    assert "while training network" in caught.value.__notes__[0]
 
 
 def test_normalised_targets_come_back():

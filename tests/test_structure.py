@@ -101,7 +101,8 @@ ARROWS = {
     ),
     "fusednet.sklearn": (
         *("fusednet.callbacks", "fusednet.losses", "fusednet.model", "fusednet.objective", "fusednet.optimizers"),
-        *("fusednet.predictor", "fusednet.schedules", "fusednet.spec", "fusednet.threads", "fusednet.sklearn"),
+        *("fusednet.pool", "fusednet.predictor", "fusednet.schedules", "fusednet.spec", "fusednet.threads"),
+        "fusednet.sklearn",
     ),
     "fusednet.arrays": ("fusednet.backends", "fusednet.backends.table"),
     "fusednet.labels": ("fusednet.arrays", "fusednet.backends"),

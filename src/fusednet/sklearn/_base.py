@@ -14,7 +14,6 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral, Real
 
 import numpy as np
@@ -28,13 +27,12 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fusednet import threads
 from fusednet.model import Sequential
 from fusednet.objective import Objective
 from fusednet.optimizers import OPTIMIZERS, Optimizer
 from fusednet.predictor import LEAST_ROWS
 from fusednet.schedules import Schedule
-from fusednet.sklearn import _build
+from fusednet.sklearn import _build, _members
 from fusednet.sklearn._build import Task
 from fusednet.sklearn._convergence import Convergence
 from fusednet.sklearn._presets import PRESETS, resolve
@@ -180,24 +178,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return self
 
     def _fit_members(self, X, y, sample_weight, validation, incremental, parameters):
-        """Train `n_estimators` networks that differ by seed, each on one thread, beside each other."""
+        """Train `n_estimators` networks that differ by seed, beside each other, on the same arrays."""
         if incremental or self.warm_start:
             raise ValueError(f"n_estimators is {parameters['n_estimators']}; wanted 1 with "
                              f"{'partial_fit' if incremental else 'warm_start'}")
+        X, y = self._validate_input(X, y, False, reset=True)
+        X = X.toarray() if scipy.sparse.issparse(X) else X
+        if validation[0] is not None and validation[1] is not None:
+            validation = (*self._validate_input(*validation[:2], True, reset=False), validation[2])
+        named = {name: value for name, value in vars(self).items() if name == "feature_names_in_"}
         rng = check_random_state(self.random_state)
-        own = parameters | {"n_estimators": 1, "preset": None, "n_threads": 1}
+        own = parameters | {"n_estimators": 1, "preset": None}
         members = [type(self)(**own | {"random_state": int(rng.randint(2**31 - 1))})
                    for _ in range(parameters["n_estimators"])]
-        with limited(parameters["n_threads"]):
-            workers = min(threads.get_num_threads(), len(members))
-        if workers == 1 or parameters["callbacks"] is not None:
-            for member in members:
-                member._fit(X, y, sample_weight, validation)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(lambda member: member._fit(X, y, sample_weight, validation), members))
+        _members.fit(members, (X, y, sample_weight, validation), parameters)
         learnt = {name: value for name, value in vars(members[0]).items() if name not in own}
-        vars(self).update(learnt | {"estimators_": members})
+        vars(self).update(learnt | named | {"estimators_": members})
         return self
 
     def _initialize(self, parameters, units, rng) -> None:
