@@ -6,8 +6,9 @@ a) The same hyperparameters, rows, epochs and validation rows for both; scikit-l
    `MLPClassifier` with ``n_jobs=-1``. It gets fewer trials, the first of ours; rates are compared.
 b) Both take turns, and the best turn of each counts; the other is told beside it.
 c) The ratio depends on the batch: small batches are overhead, large ones are arithmetic, of which the peak is told.
-d) Scores are of the trials that both have: best and mean, and the standard error of a score of so many rows.
-e) Memory is that of the process (resident), after each trial.
+d) Both score a trial once, after its last epoch.
+e) Scores are of the trials that both have: best and mean, and the standard error of a score of so many rows.
+f) Memory is that of the process (resident), after each trial.
 """
 
 import argparse
@@ -45,7 +46,8 @@ def ours(x, y, rows, trials: int) -> tuple[float, list, list[float]]:
     memory: list[float] = []
     search = RandomSearch(SPACE, trials)
     begin = time.perf_counter()
-    results = search.run(build, x, y, folds=[rows], epochs=EPOCHS, told=lambda _: memory.append(resident()))
+    results = search.run(build, x, y, folds=[rows], epochs=EPOCHS, validation_freq=EPOCHS,
+                         told=lambda _: memory.append(resident()))
     return time.perf_counter() - begin, results.trials, memory
 
 
@@ -103,7 +105,8 @@ def main() -> None:
         print(f"{size:6}: {mine:7.1f} {other:7.1f}  ratio {other / mine:.1f}")
     print(f"memory after trial 10: {memory[min(9, len(memory) - 1)]:.1f} MiB, after trial {len(memory)}: "
           f"{memory[-1]:.1f} MiB, most {max(memory):.1f} MiB")
-    flop = EPOCHS * (len(rows[0]) * 2 * (3 * (64 * 64 * 2 + 640) - 64 * 64) + len(rows[1]) * 2 * (64 * 64 * 2 + 640))
+    weights = 2 * 64 * 64 + 640
+    flop = EPOCHS * len(rows[0]) * 2 * (3 * weights - 64 * 64) + len(rows[1]) * 2 * weights
     begin = time.process_time()
     peak = sum(native.probe("fma", "float32", None, 200_000) for _ in range(20)) / (time.process_time() - begin)
     print(f"a trial's products alone take {flop / peak * 1e3:.1f} ms at the core's peak ({peak / 1e9:.0f} GFLOP/s)")
