@@ -5,6 +5,8 @@ b) Results in workers are those of one process: parallel work may change the tim
 """
 
 import copy
+import inspect
+import itertools
 import pickle
 import threading
 
@@ -30,6 +32,7 @@ from fusednet.sklearn import MLPClassifier, MLPRegressor, _threads
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+CLASSES = (MLPClassifier, MLPRegressor)
 X, Y = load_iris(return_X_y=True)
 
 
@@ -223,3 +226,57 @@ def test_workers_use_their_share_of_the_cores(workers, monkeypatch):
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(_granted)(i) for i in range(4))
     most = max(1, joblib.cpu_count() // 2)
     assert all(n is not None and 1 <= n <= most for n in found)
+
+
+# ---- docstrings ------------------------------------------------------------------------------------------------------
+
+
+def _entries(docstring: str, section: str) -> dict[str, str]:
+    """Names in a section of a numpydoc docstring, each with what is said of it."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    if section not in lines:
+        return {}
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line, below in itertools.pairwise([*lines[lines.index(section) + 2 :], ""]):
+        if below.startswith("---") or (not line and not below):
+            break
+        if line and not line.startswith(" "):
+            names = line.split(" : ")[0].split(", ")
+            found |= dict.fromkeys(names, "")
+        for name in names if line.startswith(" ") else ():
+            found[name] += line.strip()
+    return found
+
+
+def _said(docstring: str | None, section: str, names: list[str]) -> bool:
+    found = _entries(docstring or "", section)
+    return list(found) == names and all(found.values())
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_docstrings_say_something_of_every_parameter_in_order(cls):
+    assert _said(cls.__doc__, "Parameters", list(inspect.signature(cls).parameters))
+    methods = [name for name in vars(cls) if not name.startswith(("_", "set_"))]  # set_fit_request is scikit-learn's
+    assert {"fit", "partial_fit", "predict"} <= set(methods)
+    for name in methods:
+        function = inspect.unwrap(vars(cls)[name].fn if hasattr(vars(cls)[name], "fn") else vars(cls)[name])
+        names = [parameter for parameter in inspect.signature(function).parameters if parameter != "self"]
+        assert _said(function.__doc__, "Parameters", names), name
+        assert all(_entries(function.__doc__, "Returns").values()) and _entries(function.__doc__, "Returns"), name
+    missing = cls.__doc__.replace("Most calls of loss and gradient by \"lbfgs\".", "")
+    assert not _said(missing, "Parameters", list(inspect.signature(cls).parameters))
+    assert not _said(cls.__doc__.replace("max_fun", "max_fum"), "Parameters", list(inspect.signature(cls).parameters))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    "parameters", [{}, {"early_stopping": True}, {"n_estimators": 2}, {"solver": "lbfgs"}], ids=str)
+def test_docstrings_say_something_of_every_attribute(cls, parameters):
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    fitted = cls(max_iter=2, **parameters).fit(x, x[:, 0] > 0)
+    said = _entries(cls.__doc__, "Attributes")
+    there = {name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")}
+    assert there <= said.keys() and all(said.values())
+    if parameters.get("early_stopping"):
+        assert said.keys() - there == {"estimators_", "feature_names_in_"}

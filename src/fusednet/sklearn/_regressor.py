@@ -20,10 +20,12 @@ from fusednet.losses import HalfPoissonDeviance, HalfSquaredError, Huber, MeanAb
 from fusednet.sklearn._base import BaseMLP, store
 from fusednet.sklearn._build import Task
 from fusednet.sklearn._convergence import r2
+from fusednet.sklearn._documentation import documented
 
 LOSSES = ("squared_error", "poisson", "absolute_error", "huber", "quantile")
 
 
+@documented
 class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's ``MLPRegressor`` on this library's engine, with more parameters.
 
@@ -31,94 +33,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ----------
     loss : {"squared_error", "poisson", "absolute_error", "huber", "quantile"}, default "squared_error"
         The first two are halved, as in scikit-learn; "poisson" predicts through an exponential.
-    hidden_layer_sizes : array-like of int or int, default (100,)
-        Units of each hidden layer.
-    activation : str, Activation or list of such, default "relu"
-        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other name that `fusednet.Activation` knows
-        ("gelu", "swish", "selu", ...), or one for each hidden layer.
-    solver : {"lbfgs", "sgd", "adam"}, default "adam"
-        "lbfgs" is SciPy's optimizer on the engine's loss and gradient, in float64; it takes neither `dropout` nor
-        `batch_norm`.
-    alpha : float, default 1e-4
-        Penalty ``alpha / (2 n) sum W^2`` on weight matrices, n the rows of a batch.
-    batch_size : int or "auto", default "auto"
-        "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive", "cosine"} or Schedule, default "constant"
-        "invscaling" and "adaptive" are for "sgd". "cosine" falls from `learning_rate_init` to 0 over `max_iter` epochs;
-        a schedule of `fusednet.schedules` is followed step by step.
-    learning_rate_init : float, default 0.001
-    power_t : float, default 0.5
-    max_iter : int, default 200
-        Epochs; for "lbfgs" iterations.
-    shuffle : bool, default True
-    random_state : int, RandomState or None, default None
-        The first weights are the same as scikit-learn's for the same seed; the order of rows is the engine's own.
-    tol : float, default 1e-4
-    verbose : bool or int, default False
-    warm_start : bool, default False
-        ``fit`` goes on from the weights of the last one, and from the optimizer's moments.
-    momentum : float, default 0.9
-        In [0, 1).
-    nesterovs_momentum : bool, default True
-    early_stopping : bool, default False
-        Stop when the score of validation rows does not improve, and take the best weights. Validation rows are
-        `validation_fraction` of the rows, or `X_val` of ``fit``.
-    validation_fraction : float, default 0.1
-    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
-    n_iter_no_change : int, default 10
-    max_fun : int, default 15000
-    optimizer : str or Optimizer, optional
-        In place of "sgd" and "adam" and their numbers: "adamw", "rmsprop", "adagrad", or an object such as
-        ``fusednet.AdamW(1e-3, global_clipnorm=1.0)``.
-    dropout : float or list of float, default 0
-        Share of a hidden layer's outputs that is dropped in training.
-    batch_norm : bool or list of bool, default False
-        Batch normalisation between a hidden layer and its activation.
-    normalize : bool, default False
-        Shift and scale each feature by mean and deviation of the training rows.
+    <both>
     normalize_y : bool, default False
         Train on targets shifted and scaled by their mean and deviation; predictions are scaled back.
     huber_delta : float, default 1
         Beyond which "huber" is linear, in units of the targets that are trained on.
     quantile : float, default 0.5
         That "quantile" predicts; in (0, 1).
-    validation_metric : {"score", "loss"}, default "score"
-        What early stopping looks at: accuracy or R2, or the loss, which tells more where validation rows are few;
-        `best_validation_score_` is then minus the loss.
-    restore_best_weights : bool, default True
-        Whether early stopping takes the best weights, or leaves the last.
-    callbacks : list of Callback, optional
-        Of `fusednet.callbacks`.
-    max_time : float, optional
-        Seconds after which the training ends.
-    n_threads : int, optional
-        Most threads; by default the process's number, one inside of joblib's workers.
-    dtype : {"auto", "float32", "float64"}, default "auto"
-        Of weights and arithmetic; "auto" is that of X.
-    n_estimators : int, default 1
-        Networks that differ by seed and whose outputs are averaged. `coefs_`, `model_` and the curves are the first's;
-        all are in `estimators_`.
-    preset : {"strong"}, optional
-        Other defaults; see `fusednet.sklearn._presets`. Parameters that differ from their defaults stay.
 
     Attributes
     ----------
-    model_ : Sequential
-        The network.
-    coefs_, intercepts_ : list of ndarray
-        Views of its weights; arrays put in their place are taken over.
-    loss_, best_loss_ : float
-    loss_curve_ : list of float
-        Loss of each epoch, penalty included.
-    validation_scores_ : list of float or None
-    best_validation_score_ : float or None
-    validation_loss_curve_ : list of float or None
-        Loss of the validation rows, without penalty.
-    n_iter_, t_, n_layers_, n_outputs_ : int
-    out_activation_ : str
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X has names.
+    <both>
 
     Examples
     --------
@@ -213,14 +138,25 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             A sparse matrix is made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers; for "poisson" not below 0.
         sample_weight : array-like of shape (n_samples,), optional
-        X_val, y_val : array-like, optional
+            Weight of each row in the loss; 1 by default.
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), optional
             Validation rows; they take the place of `validation_fraction`.
-        sample_weight_val : array-like, optional
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), optional
+            As y, of the validation rows.
+        sample_weight_val : array-like of shape (n_validation,), optional
+            Weight of each validation row in their loss and score.
 
         Returns
         -------
         self : MLPRegressor
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If something given does not do, or weights became infinite or NaN.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -231,12 +167,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val, sample_weight_val
-            As for `fit`. With validation rows their score and loss are recorded, also with `early_stopping`.
+        X, y, sample_weight
+            As for `fit`.
+        X_val, y_val, sample_weight_val
+            As for `fit`; their score and loss are recorded, also with `early_stopping`.
 
         Returns
         -------
         self : MLPRegressor
+            One epoch further.
+
+        Raises
+        ------
+        AttributeError
+            With the solver "lbfgs", which knows no epochs.
+        ValueError
+            As `fit`, and where shapes or classes are not those of the first call.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
 
@@ -246,10 +192,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows; a sparse matrix is made dense some thousand rows at a time.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of y.
         """
         predicted = self._natural(self._outputs(X))
         return predicted.ravel() if self.n_outputs_ == 1 else predicted
