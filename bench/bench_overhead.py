@@ -73,6 +73,7 @@ class _Recorder:
 
     def __init__(self, table):
         self.table, self.backend, self.isa, self.calls = table, table.backend, table.isa, []
+        self.flat_in_place = table.flat_in_place  # the door's, no kernel
 
     def __getattr__(self, name):
         function = getattr(self.table, name)

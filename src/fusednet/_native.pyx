@@ -11,12 +11,12 @@ c) What C relies on (dtype, rank, layout, sizes that agree, writable outputs) is
 """
 
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from fusednet._fusednet cimport (
     FN_PROBE_DOT,
@@ -28,6 +28,8 @@ from fusednet._fusednet cimport (
 )
 
 import os
+
+from numpy import ndarray
 
 cdef extern from *:
     const char *FN_BUILD_COMPILER
@@ -342,6 +344,83 @@ cdef class Kernel:
 def kernels(int isa, signatures):
     """The kernels of instruction set number `isa`, by name."""
     return {name: Kernel(isa, signature) for name, signature in signatures.items()}
+
+
+# ---- what comes before an update in place ----------------------------------------------------------------------------
+
+cdef object exactly = ndarray
+
+cdef enum:
+    MAX_ASKED = 8
+
+
+cdef void span(Py_buffer *b, size_t *low, size_t *high) noexcept:
+    # The bytes from the first element that the array reaches to past the last.
+    cdef int axis
+    cdef Py_ssize_t reach
+    low[0] = high[0] = <size_t>b.buf
+    if b.len == 0:
+        return
+    high[0] += b.itemsize
+    for axis in range(b.ndim):
+        reach = (b.shape[axis] - 1) * b.strides[axis]
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+
+
+def flat_in_place(tuple arrays, tuple others=()):
+    """The arrays flat, where a kernel can update all of them as they are; else None, and who asks finds out why.
+
+    The native twin of backends/in_place.py. What cannot overlap is seen by bounds: those of no array meet those of
+    another one or of `others`.
+    """
+    cdef Py_buffer buffers[MAX_ASKED]
+    cdef size_t low[MAX_ASKED]
+    cdef size_t high[MAX_ASKED]
+    cdef Py_buffer *b
+    cdef Py_buffer *first = &buffers[0]
+    cdef int held = 0, k, j, code
+    cdef Py_ssize_t count = len(arrays)
+    if count + len(others) > MAX_ASKED:
+        return None
+    try:
+        for a in arrays:
+            if type(a) is not exactly:
+                return None
+            PyObject_GetBuffer(a, &buffers[held], PyBUF_STRIDES | PyBUF_FORMAT)
+            held += 1
+        for a in others:
+            if type(a) is not exactly:
+                return None
+            PyObject_GetBuffer(a, &buffers[held], PyBUF_STRIDES)  # what they are is not asked
+            held += 1
+        code = type_code(first.format)
+        if code != 0 and code != 1:
+            return None
+        for k in range(held):
+            b = &buffers[k]
+            span(b, &low[k], &high[k])
+            if k < count:
+                if (
+                    b.readonly or type_code(b.format) != code or b.ndim != first.ndim
+                    or memcmp(b.shape, first.shape, b.ndim * sizeof(Py_ssize_t)) != 0
+                    or not PyBuffer_IsContiguous(b, c"C") or <size_t>b.buf % b.itemsize != 0
+                ):
+                    return None
+            for j in range(min(k, count)):
+                if low[k] < high[j] and low[j] < high[k]:
+                    return None
+        if first.ndim == 1:
+            return arrays
+        return [a.ravel() for a in arrays]
+    except (BufferError, ValueError):  # a dtype that no buffer can be of
+        return None
+    finally:
+        while held > 0:
+            held -= 1
+            PyBuffer_Release(&buffers[held])
 
 
 include "_run.pxi"

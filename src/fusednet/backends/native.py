@@ -101,7 +101,8 @@ def table(isa: str | None = None) -> Table:
         if not isas().get(name, False):
             raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
         kernels = _native.kernels(_number(name), KERNELS)
-        _tables[name] = Table("native", kernels, name, _native.set_threads, Walker(_number(name), kernels))
+        walker = Walker(_number(name), kernels)
+        _tables[name] = Table("native", kernels, name, _native.set_threads, walker, _native.flat_in_place)
     return _tables[name]
 
 

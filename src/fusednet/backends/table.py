@@ -1,6 +1,7 @@
 """What a backend is: a table of the kernels listed in ``kernels.def``, under their names.
 
-Reads ``kernels.def`` and nothing else; read by the three tables, the native border, the tests and the benchmarks.
+Reads ``kernels.def``, and in_place.py for the one thing that a table does besides; read by the three tables, the native
+border, the tests and the benchmarks.
 
 a) The list is parsed, not repeated: a kernel added there is asked of every table at import.
 b) A table's function takes the list's arguments in order without the sizes, which the arrays carry; ``None`` stands for
@@ -9,11 +10,13 @@ b) A table's function takes the list's arguments in order without the sizes, whi
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+
+from fusednet.backends.in_place import flat_in_place
 
 LIST = Path(__file__).with_name("kernels.def")
 CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
@@ -166,6 +169,8 @@ class Table:
         Takes the number of threads that the kernels may use; by default a table has none of its own.
     walker : object, optional
         Walks plans natively: `run` and `shuffle` as backends/native.py has them. None: backends/interp.py does.
+    flat_in_place : callable, optional
+        Whether arrays can be updated as they are, by default as backends/in_place.py finds out.
 
     Raises
     ------
@@ -180,6 +185,7 @@ class Table:
         isa: str | None = None,
         set_threads: Callable[[int], None] = lambda number: None,
         walker: object = None,
+        flat_in_place: Callable[[tuple, tuple], Sequence | None] = flat_in_place,
     ):
         missing = KERNELS.keys() - functions.keys()
         unknown = functions.keys() - KERNELS.keys()
@@ -192,6 +198,7 @@ class Table:
         self.isa = isa
         self.set_threads = set_threads
         self.walker = walker
+        self.flat_in_place = flat_in_place
         self.__dict__.update(functions)
 
     def __repr__(self) -> str:

@@ -184,7 +184,7 @@ def outside(function: str, name: str, flat: np.ndarray, shape, place: int, limit
 def _owner(a: np.ndarray):
     """The array that owns the memory of `a`, where that is an ndarray; else None.
 
-    Written out again in `_plain` and `ready_in_place`, where its call would cost as much as its work.
+    Written out again in `_plain`, where its call would cost as much as its work.
     """
     base = a.base
     if base is None:
@@ -336,67 +336,6 @@ def write_back(user: np.ndarray, work: np.ndarray) -> np.ndarray:
     if user is not work and not np.may_share_memory(user, work):
         user[...] = work.reshape(user.shape)
     return user
-
-
-def ready_in_place(arrays: tuple, others=()):
-    """The arrays flat, where all can be updated as they are, are alike and surely overlap nothing; else None.
-
-    Two arrays with different owners cannot overlap. So parameters, moments and gradients may be views of one flat
-    vector each. `others` are what they must not overlap either.
-    """
-    first = arrays[0]
-    if type(first) is not _ndarray:
-        return None
-    dtype, shape = first.dtype, first.shape
-    if dtype is not F32 and dtype is not F64:
-        return None
-    owners = set()
-    for a in others:
-        if type(a) is not _ndarray:
-            return None
-        owner = a.base
-        if owner is None:
-            owner = a
-        elif type(owner) is not _ndarray or owner.base is not None:
-            return None
-        owners.add(id(owner))
-    for a in arrays:
-        if a is not first and (type(a) is not _ndarray or a.dtype is not dtype or a.shape != shape):
-            return None
-        if not a.flags.carray:
-            return None
-        owner = a.base
-        if owner is None:
-            owner = a
-        elif type(owner) is not _ndarray or owner.base is not None:
-            return None
-        number = id(owner)
-        if number in owners:
-            return None
-        owners.add(number)
-    return [a.ravel() for a in arrays]
-
-
-def ready_beside(a, b, dtype: np.dtype, shape, others) -> bool:
-    """Whether `a` and `b`, of that dtype and shape, can be updated as they are and surely overlap nothing.
-
-    Only where both own their memory; `others` are arrays. `ready_in_place` sees more, at twice the price.
-    """
-    if type(a) is not _ndarray or type(b) is not _ndarray or a is b or a.base is not None or b.base is not None:
-        return False
-    if a.dtype is not dtype or b.dtype is not dtype or a.shape != shape or b.shape != shape:
-        return False
-    if not a.flags.carray or not b.flags.carray:
-        return False
-    for other in others:
-        owner = other.base
-        if owner is None:
-            owner = other
-        elif type(owner) is not _ndarray or owner.base is not None:
-            return False
-        if owner is a or owner is b:
-            return False
-    return True
 
 
 def in_place(function: str, arrays: dict, given: dict, shape=None, dtype=None) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ b) "mean" divides by the sum of the weights (PyTorch's weighted mean), "sum_over
 
 import math
 
-import numpy as np
+from numpy import ndarray
 
 from fusednet.backends import current
 from fusednet.ops._door import (
@@ -128,11 +128,12 @@ def softmax_cross_entropy(
     (1.3863, array([ 0.125,  0.125,  0.125, -0.375]))
     """
     function = "softmax_cross_entropy"
-    label_smoothing = real(function, "label_smoothing", label_smoothing, "[0, 1]")
+    if type(label_smoothing) is not float or not 0.0 <= label_smoothing <= 1.0:
+        label_smoothing = real(function, "label_smoothing", label_smoothing, "[0, 1]")
     given = None if out is None else {"logits": logits, "labels": labels, "weights": weights}
-    if type(logits) is not np.ndarray:
+    if type(logits) is not ndarray:
         logits = array(function, "logits", logits)
-    if type(labels) is not np.ndarray:
+    if type(labels) is not ndarray:
         labels = array(function, "labels", labels)
     shape = logits.shape
     axes = len(shape)
@@ -155,6 +156,11 @@ def softmax_cross_entropy(
         target = class_labels(function, labels, lead, n)
         kernel = current().softmax_xent_labels
     numbers, m = (label_smoothing,), len(target)
+    if weights is None and out is None and axes == 2 and m > 0 and reduction == "mean":
+        # the usual call without a detour of a tenth of its time
+        loss, dz = empty(m, dtype), empty(shape, dtype) if gradient else None
+        kernel(loss, dz, logits, target, None, label_smoothing, 1.0 / m)
+        return total(loss) / m, dz
     return _call(
         function, "logits", kernel, logits, target, weights, numbers, lead, m, n, reduction, gradient, out, given, dtype
     )
@@ -169,10 +175,12 @@ def _elementwise(function, names, kernel, z, target, weights, numbers, factor, r
     shape = z.shape
     if not shape or target.shape != shape:
         raise misfit(function, "the same shape (m, ...)", **{names[0]: z, names[1]: target})
-    m, n = shape[0], math.prod(shape[1:])
-    if len(shape) != 2:
+    if len(shape) == 2:
+        m, n = shape
+    else:
+        m, n = shape[0], math.prod(shape[1:])
         target = target.reshape(m, n)
-    factor = 1.0 / max(n, 1) if factor is None else real(function, "factor", factor)
+    factor = (1.0 / n if n else 1.0) if factor is None else real(function, "factor", factor)
     numbers = *numbers, factor
     return _call(
         function, names[0], kernel, z, target, weights, numbers, (m,), m, n, reduction, gradient, out, given, dtype

@@ -21,8 +21,6 @@ from fusednet.ops._door import (
     outputs,
     ready2,
     ready3,
-    ready_beside,
-    ready_in_place,
     real,
     saved_by,
     write_back,
@@ -110,16 +108,17 @@ def batch_norm(
         epsilon = real("batch_norm", "epsilon", epsilon)
     inputs = x, gamma, beta
     dtype = ready3(x, gamma, beta)
-    ready = dtype is not None
-    if not ready:
+    if dtype is None:
         dtype, x, gamma, beta = convert("batch_norm", False, x=x, gamma=gamma, beta=beta)
     shape = x.shape
-    if len(shape) != 2:
+    matrix = len(shape) == 2
+    if not matrix:
         x = _matrix("batch_norm", x)
-    m, n = x.shape
+    m, n = shape if matrix else x.shape
     column = (n,)
     if gamma.shape != column or beta.shape != column:
         _per_column("batch_norm", x, n, gamma=gamma, beta=beta)
+    table = current()
     running, beside = None, False
     if running_mean is not None or running_var is not None:
         if running_mean is None or running_var is None:
@@ -127,15 +126,12 @@ def batch_norm(
             raise ValueError(f"batch_norm: running_{missing} is None; wanted an array, since running_{there} is one")
         if unbiased and m == 1:
             raise ValueError("batch_norm: x has 1 row and unbiased is True; wanted 2 or more, to divide by m - 1")
-        if ready and ready_beside(running_mean, running_var, dtype, column, inputs):
-            running = running_mean, running_var
-        else:
-            running = ready_in_place((running_mean, running_var), inputs)
-            beside = running is None or running_mean.dtype is not dtype or running_mean.shape != column
-            if beside:
-                statistics = {"running_mean": running_mean, "running_var": running_var}
-                given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
-                running = in_place("batch_norm", statistics, given, column, dtype)
+        running = table.flat_in_place((running_mean, running_var), inputs)
+        beside = running is None or running_mean.dtype is not dtype or running_mean.shape != column
+        if beside:
+            statistics = {"running_mean": running_mean, "running_var": running_var}
+            given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
+            running = in_place("batch_norm", statistics, given, column, dtype)
     if out is None:
         users, y, mean, var = None, empty(shape, dtype), empty(column, dtype), empty(column, dtype)
         z = empty(shape, dtype) if return_z else None
@@ -148,12 +144,12 @@ def batch_norm(
             results["z"] = shape
         users, targets = outputs("batch_norm", out, results, dtype, given, same=("x",), flat=False)
         y, mean, var, z = targets if return_z else (*targets, None)
-    table = current()
     table.batch_norm_stats(mean, var, x)
-    y_rows, z_rows = y, z
-    if len(shape) != 2:
-        y_rows, z_rows = y.reshape(m, n), z.reshape(m, n) if return_z else None
-    table.batch_norm_fwd(y_rows, z_rows, x, mean, var, gamma, beta, epsilon, kind, alpha)
+    if matrix:
+        table.batch_norm_fwd(y, z, x, mean, var, gamma, beta, epsilon, kind, alpha)
+    else:
+        z_rows = z.reshape(m, n) if return_z else None
+        table.batch_norm_fwd(y.reshape(m, n), z_rows, x, mean, var, gamma, beta, epsilon, kind, alpha)
     if running is not None and m > 0:
         table.batch_norm_running(running[0], running[1], mean, var, momentum, m / (m - 1) if unbiased else 1.0)
         if beside:
@@ -245,7 +241,8 @@ def batch_norm_backward(
     """
     function = "batch_norm_backward"
     kind, alpha = kind_of(function, activation, alpha)
-    epsilon = real(function, "epsilon", epsilon)
+    if type(epsilon) is not float or not 0.0 <= epsilon < INF:
+        epsilon = real(function, "epsilon", epsilon)
     given = None if out is None else {"dy": dy, "x": x, "gamma": gamma, "mean": mean, "var": var, "saved": saved}
     dtype = ready2(dy, x) if saved is None else ready3(dy, x, saved)
     if dtype is None or ready3(gamma, mean, var) is not dtype:
@@ -260,7 +257,8 @@ def batch_norm_backward(
         x, dy = _matrix(function, x), _matrix(function, dy)
         s = None if s is None else _matrix(function, s)
     n = x.shape[1]
-    if not gamma.shape == mean.shape == var.shape == (n,):
+    column = (n,)
+    if gamma.shape != column or mean.shape != column or var.shape != column:
         _per_column(function, x, n, gamma=gamma, mean=mean, var=var)
     if out is None:
         users, dx, dgamma, dbeta = None, empty(shape, dtype), empty(n, dtype), empty(n, dtype)

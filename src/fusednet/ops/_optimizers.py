@@ -25,7 +25,6 @@ from fusednet.ops._door import (
     integer,
     layout,
     ready1,
-    ready_in_place,
     real,
     total,
     write_back,
@@ -50,10 +49,10 @@ def _common(function, lr, l2, weight_decay, clip_value, grad_scale):
     return lr, l2, lr * weight_decay, grad_scale, clip_value
 
 
-def _step(function, kernel, names, arrays, numbers):
-    """Check and flatten p, its state and g (the last), and call the kernel."""
+def _step(function, table, kernel, names, arrays, numbers):
+    """Check and flatten p, its state and g (the last), and call the table's kernel."""
     p = arrays[0]
-    flat = ready_in_place(arrays)
+    flat = table.flat_in_place(arrays)
     if flat is not None:
         kernel(*flat, *numbers)
         return
@@ -98,7 +97,8 @@ def sgd_step(p, g, lr, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=
         If an array that is changed is no ndarray of float32 or float64, or `g` is not numeric.
     """
     lr, l2, decay, scale, clip = _common("sgd_step", lr, l2, weight_decay, clip_value, grad_scale)
-    _step("sgd_step", current().sgd_step, ("p", "g"), (p, g), (lr, l2, decay, scale, clip))
+    table = current()
+    _step("sgd_step", table, table.sgd_step, ("p", "g"), (p, g), (lr, l2, decay, scale, clip))
 
 
 def momentum_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -127,7 +127,8 @@ def momentum_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_v
     lr, l2, decay, scale, clip = _common("momentum_step", lr, l2, weight_decay, clip_value, grad_scale)
     momentum = real("momentum_step", "momentum", momentum, "[0, 1]")
     numbers = lr, momentum, l2, decay, scale, clip
-    _step("momentum_step", current().momentum_step, ("p", "v", "g"), (p, v, g), numbers)
+    table = current()
+    _step("momentum_step", table, table.momentum_step, ("p", "v", "g"), (p, v, g), numbers)
 
 
 def nesterov_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -158,7 +159,8 @@ def nesterov_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_v
     lr, l2, decay, scale, clip = _common("nesterov_step", lr, l2, weight_decay, clip_value, grad_scale)
     momentum = real("nesterov_step", "momentum", momentum, "[0, 1]")
     numbers = lr, momentum, l2, decay, scale, clip
-    _step("nesterov_step", current().nesterov_step, ("p", "v", "g"), (p, v, g), numbers)
+    table = current()
+    _step("nesterov_step", table, table.nesterov_step, ("p", "v", "g"), (p, v, g), numbers)
 
 
 def adagrad_step(p, v, g, lr, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -188,7 +190,8 @@ def adagrad_step(p, v, g, lr, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_va
     """
     lr, l2, decay, scale, clip = _common("adagrad_step", lr, l2, weight_decay, clip_value, grad_scale)
     numbers = lr, real("adagrad_step", "epsilon", epsilon), l2, decay, scale, clip
-    _step("adagrad_step", current().adagrad_step, ("p", "v", "g"), (p, v, g), numbers)
+    table = current()
+    _step("adagrad_step", table, table.adagrad_step, ("p", "v", "g"), (p, v, g), numbers)
 
 
 def rmsprop_step(p, v, g, lr, rho=0.9, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -221,7 +224,8 @@ def rmsprop_step(p, v, g, lr, rho=0.9, epsilon=1e-7, *, l2=0.0, weight_decay=0.0
     lr, l2, decay, scale, clip = _common("rmsprop_step", lr, l2, weight_decay, clip_value, grad_scale)
     rho = real("rmsprop_step", "rho", rho, "[0, 1]")
     numbers = lr, rho, real("rmsprop_step", "epsilon", epsilon), l2, decay, scale, clip
-    _step("rmsprop_step", current().rmsprop_step, ("p", "v", "g"), (p, v, g), numbers)
+    table = current()
+    _step("rmsprop_step", table, table.rmsprop_step, ("p", "v", "g"), (p, v, g), numbers)
 
 
 def _adam(function, p, m, v, g, step, lr, beta1, beta2, epsilon, epsilon_hat, l2, weight_decay, clip_value, grad_scale):
@@ -241,7 +245,8 @@ def _adam(function, p, m, v, g, step, lr, beta1, beta2, epsilon, epsilon_hat, l2
     else:
         v_scale = 1.0 / correction
     numbers = rate, beta1, beta2, epsilon, v_scale, l2, decay, scale, clip
-    _step(function, current().adam_step, ("p", "m", "v", "g"), (p, m, v, g), numbers)
+    table = current()
+    _step(function, table, table.adam_step, ("p", "m", "v", "g"), (p, m, v, g), numbers)
 
 
 def adam_step(
@@ -391,13 +396,19 @@ def sum_of_squares(x):
     TypeError
         If `x` is not numeric.
     """
-    dtype = ready1(x)
-    if dtype is None:
-        dtype, x = convert("sum_of_squares", True, x=x)
-    chunks = -(-x.size // CHUNK)
-    partial = empty(chunks, F64)
-    current().square_sums(partial, x.ravel())
-    return partial.item() if chunks == 1 else total(partial)
+    return _sum_of_squares(x, current().square_sums, empty(1, F64))
+
+
+def _sum_of_squares(x, square_sums, one):
+    """`sum_of_squares` with the table's kernel and an array of one double for what it writes."""
+    if ready1(x) is None:
+        _, x = convert("sum_of_squares", True, x=x)
+    if 0 < x.size <= CHUNK:
+        square_sums(one, x.ravel())
+        return one.item()
+    partial = empty(-(-x.size // CHUNK), F64)
+    square_sums(partial, x.ravel())
+    return total(partial)
 
 
 def global_norm(arrays):
@@ -430,4 +441,5 @@ def global_norm(arrays):
     """
     if isinstance(arrays, np.ndarray):
         return math.sqrt(sum_of_squares(arrays))
-    return math.sqrt(sum(map(sum_of_squares, arrays)))
+    square_sums, one = current().square_sums, empty(1, F64)
+    return math.sqrt(sum([_sum_of_squares(a, square_sums, one) for a in arrays]))
