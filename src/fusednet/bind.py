@@ -4,15 +4,16 @@ Reads plan.py, arena.py, the kernel list; read by runner.py. The walkers (csrc/e
 backends/interp.py) take its `BoundOp`s.
 
 a) An argument that changes from step to step is one of four patches; everything else is decided here, once.
-b) Threads are shared out here too, from the kernel's cost, so that both walkers and `Plan.dump` say the same.
+b) Threads are shared out here too, from the kernels' cost, so that both walkers and `Plan.dump` say the same.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fusednet.backends.table import KERNELS, parts
-from fusednet.plan import Column, Flat, Loaded, Part, PerRow, Plan, Rows, Scalar
+from fusednet.plan import Column, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
 
 
 @dataclass(frozen=True)
@@ -158,16 +159,8 @@ class Binder:
     def program(self, rows: int) -> BoundProgram:
         """The plan's ops for batches of `rows` rows."""
         self._made: dict[str, np.ndarray] = {}
-        ops, work, end = [], 0, 0
-        for op in reversed(self.plan.ops):
-            arguments = tuple(self._argument(argument, rows) for argument in op.arguments)
-            if op.kernel not in KERNELS:
-                ops.append(BoundOp(op.kernel, arguments))
-                continue
-            work, end = (work if op.end == end else 0), op.end
-            work += cost(op.kernel, arguments) if self.threads > 1 else 0
-            ops.append(BoundOp(op.kernel, arguments, parts(work, self.threads), end, rows if op.by_rows else 0))
-        return BoundProgram(tuple(reversed(ops)), self.plan.commit, rows)
+        ops = bound(self.plan.ops, lambda argument: self._argument(argument, rows), rows, self.threads)
+        return BoundProgram(ops, self.plan.commit, rows)
 
     def _array(self, name: str, rows: int) -> np.ndarray:
         if name not in self._made:
@@ -204,6 +197,20 @@ class Binder:
         if isinstance(argument, Rows):
             return RowsFrom(self._array(argument.tensor, rows), rows, argument.flat)
         return argument
+
+
+def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tuple[BoundOp, ...]:
+    """Ops with what ``argument(a)`` gives for each of their arguments, for batches of `rows` rows."""
+    made, work, end = [], 0, 0
+    for op in reversed(ops):
+        arguments = tuple(map(argument, op.arguments))
+        if op.kernel not in KERNELS:
+            made.append(BoundOp(op.kernel, arguments))
+            continue
+        work, end = (work if op.end == end else 0), op.end
+        work += cost(op.kernel, arguments) if threads > 1 else 0
+        made.append(BoundOp(op.kernel, arguments, parts(work, threads), end, rows if op.by_rows else 0))
+    return tuple(reversed(made))
 
 
 def cost(kernel: str, arguments: tuple) -> int:

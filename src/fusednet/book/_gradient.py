@@ -18,11 +18,12 @@ import numpy as np
 
 from fusednet import backends, threads
 from fusednet.backends import interp
-from fusednet.backends.table import SAVES_Z, parts
-from fusednet.bind import BoundOp, BoundProgram, Cell, FromCell, cost
+from fusednet.backends.table import SAVES_Z
+from fusednet.bind import BoundProgram, Cell, FromCell, bound
 from fusednet.book import _plan
 from fusednet.book._weights import LateWeights, Pool, Weights
 from fusednet.book.layers import Affine, BatchNormalization, Dropout, SoftmaxWithLoss, _Elementwise
+from fusednet.phases import schedule
 from fusednet.plan import FIRST_SUMS, Flat
 
 _ONE_STEP = np.empty((1, 0))
@@ -190,9 +191,11 @@ class Gradient:
         self.left = Left(network, made_of, self._statistics(network, others))
         b = _plan.Builder(made_of, str(dtype))
         b.tensor("x", "m", made_of[0].inputs)
+        b.tensor("labels", "m", dtype="int32")
         z = b.forward("x")
         turn = len(b.ops)
         dz = b.tensor("dz", "m", made_of[-1].width)
+        b.call("softmax_xent_labels", b.tensor("loss", "m"), dz, z, "labels", None, 0.0, 1 / rows)
         b.backward("x", dz)
         b.running()
         self.arrays = self.left.arrays
@@ -207,15 +210,14 @@ class Gradient:
             k = name.removeprefix("BatchNorm")
             self.arrays[f"running_mean{k}"], self.arrays[f"running_var{k}"] = mean, var
         self.z, self.dz = self.arrays[z], self.arrays[dz]
-        self.labels, self.loss = np.zeros(rows, np.int32), np.empty(rows, dtype)
+        self.labels = self.arrays["labels"]
         self._pool = Pool(network.params)
         self.x, self.grads = Cell(np.empty((rows, made_of[0].inputs), dtype)), Cell(network.params.vector)
         self.cells = {"x": FromCell(self.x, self.x.array.shape)}
         for key, begin, _, shape in network.params.layout:
             self.cells[f"d {key}"] = FromCell(self.grads, shape, begin)
-        ops = [self._bound(op.kernel, tuple(map(self._argument, op.arguments))) for op in b.ops]
-        loss = self._bound("softmax_xent_labels", (self.loss, self.dz, self.z, self.labels, None, 0.0, 1 / rows))
-        self._ops = {"forward": ops[:turn], "backward": ops[turn:], "all": [*ops[:turn], loss, *ops[turn:]]}
+        parts = {"forward": b.ops[:turn], "backward": b.ops[turn + 1 :], "all": b.ops}
+        self._ops = {name: schedule(ops, b.tensors, rows, len(ops)) for name, ops in parts.items()}
         self._runs: dict = {}
         self.masks = [(network.layers[f"Dropout{p.idx}"], self.arrays[f"drawn{p.idx}"]) for p in made_of
                       if p.ratio is not None]
@@ -236,14 +238,11 @@ class Gradient:
             return argument
         return self.cells[argument] if argument in self.cells else self.arrays[argument]
 
-    @staticmethod
-    def _bound(kernel: str, arguments: tuple) -> BoundOp:
-        return BoundOp(kernel, arguments, parts(cost(kernel, arguments), threads.get_num_threads()))
-
     def _run(self, ops: str):
         """What walks "forward", "backward" or "all". It keeps what is in the cells when it is made."""
         if ops not in self._runs:
-            program = BoundProgram(tuple(self._ops[ops]), len(self._ops[ops]), self.rows)
+            calls = bound(self._ops[ops], self._argument, self.rows, threads.get_num_threads())
+            program = BoundProgram(calls, len(calls), self.rows)
             self._runs[ops] = interp.walker(backends.current()).run(
                 program, None, self.rows, self.rows, 1, None, None, 0, np.zeros(interp.CURSOR_FIELDS, np.int64),
                 np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype))

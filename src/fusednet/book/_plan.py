@@ -144,7 +144,11 @@ class Builder:
     # ---- backward
 
     def backward(self, x: str, dy: str) -> None:
-        """From the gradient of the scores, `dy`, to those of all weights, "d W1" and so on."""
+        """From the gradient of the scores, `dy`, to those of all weights, "d W1" and so on.
+
+        Weights' gradients wait for the next place where threads meet anyway (fusednet/phases.py).
+        """
+        waiting: list[Op] = []
         for key in self.keys:
             self.tensor(f"d {key}", *self.tensors[key].shape, region="grads")
         for block in reversed(self.blocks):
@@ -154,6 +158,7 @@ class Builder:
                 tail = (f"mean{k}", f"var{k}")
                 self.call("batch_norm_bwd_reduce", f"d gamma{k}", f"d beta{k}", dy, f"u{k}", saved, *tail, EPSILON,
                           *kind, of=f"BatchNorm{k}")
+                self._emit(waiting)
                 self.call("batch_norm_bwd_dx", dy, dy, f"u{k}", saved, *tail, f"gamma{k}", f"d gamma{k}", f"d beta{k}",
                           EPSILON, *kind, of=f"BatchNorm{k}")
             elif block.ratio is not None and block.kind:
@@ -161,7 +166,7 @@ class Builder:
                           of=f"Activation_function{k}")
             below = self.blocks[k - 2] if k > 1 else None
             source = x if below is None else self._output(below)
-            self.call("affine_bwd_dw", f"d W{k}", f"d b{k}", source, dy, 0, of=f"Affine{k}")
+            waiting.append(Op("affine_bwd_dw", (f"d W{k}", f"d b{k}", source, dy, 0), f"Affine{k}"))
             if below is not None:
                 dx = self.tensor(f"dx{k}", "m", block.inputs)
                 if below.ratio is not None:
@@ -170,6 +175,11 @@ class Builder:
                     end = (self._saved(below), below.kind, below.alpha)
                 self.call("affine_bwd_dx", dx, dy, f"W{k}", *end, 0, of=f"Affine{k}")
                 dy = dx
+        self._emit(waiting)
+
+    def _emit(self, waiting: list[Op]) -> None:
+        self.ops += waiting
+        waiting.clear()
 
     def _saved(self, block: Block) -> str:
         return f"{'z' if block.kind in SAVES_Z else 'y'}{block.idx}"
