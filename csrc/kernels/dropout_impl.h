@@ -87,7 +87,7 @@ FN_INLINE void FN_NAME(fn_dropout_group)(FN_T *y, const FN_T *x, int64_t left, c
                 const VM zeroed = FN_NAME(fn_word_mask)(drop, half);
                 if (i + LANES <= left) {
                     /* a compiler may make one masked load of load and selection; it starts no hardware prefetch */
-                    __builtin_prefetch(x + i + FN_DROPOUT_AHEAD);
+                    __builtin_prefetch((const void *)((uintptr_t)(x + i) + FN_DROPOUT_AHEAD * sizeof(FN_T)));
                     const V value = VF(select)(zeroed, zero, VF(mul)(scale, VF(load)(x + i)));
                     if (stream)
                         VF(stream)(y + i, value);
