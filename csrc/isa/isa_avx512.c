@@ -19,7 +19,7 @@
 #define FN_UKR_LIST_AHEAD(U) U(10, 2) U(11, 2) U(12, 2) U(13, 2) U(14, 2) /* whole tiles that ask for the next block */
 #define FN_ODD_ROWS 8 /* rows of a tile one vector wider than a panel */
 /* B is read where it lies while L2 holds it beside A: rows that cross lines, or share sets of L1, still cost less than
- * copies of A and B (2026-11, Zen 5: 12 % of 100 by 784 by 100, 5 % of 256 by 512 by 256). From 800 KB on they do not. */
+ * copies of A and B (2026-11, Zen 5: 12 % of 100 by 784 by 100, 5 % of 256 by 512 by 256). From 800 KB on not. */
 #define FN_DIRECT_BYTES (640 * 1024)
 
 #ifndef FN_ISA

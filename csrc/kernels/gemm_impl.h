@@ -563,15 +563,11 @@ static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part
         FN_NAME(fn_dots)(&h, i0, i1, 0, g->n, FN_AHEAD_NOTHING);
 }
 
-/* Narrow C of columns of A (ra == 1): its transpose, few rows of length m, is computed in scratch, in strips. With 10
- * columns of 16 lanes and k = 256 it takes half the time of vectors that are not full; the order of sums is the same. */
-static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn_part *part)
+/* Rows [i0, i1) of C of columns of A (ra == 1) and few columns of B: the transpose, few rows, is computed in scratch, in
+ * strips. The order of sums is the same. */
+static void FN_NAME(fn_turned)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, FN_T *rows)
 {
     enum { strip = 1024 };
-    FN_T *rows = part->scratch;
-    int64_t i0, i1, j0, j1;
-    FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
-    if (j0 >= j1) return; /* a grid of more parts than rows */
     for (int64_t i = i0; i < i1; i += strip) {
         const int64_t width = i1 - i < strip ? i1 - i : strip;
         const int in_place = g->n == 1 && g->ldc == 1;
@@ -582,6 +578,25 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
         for (int64_t x = 0; x < width && !in_place; x++)
             for (int64_t j = 0; j < g->n; j++) g->c[(i + x) * g->ldc + j] = rows[j * strip + x];
     }
+}
+
+/* Narrow C of columns of A. With 10 columns of 16 lanes and k = 256 it takes half the time of vectors that are not full. */
+static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn_part *part)
+{
+    int64_t i0, i1, j0, j1;
+    FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
+    if (j0 >= j1) return; /* a grid of more parts than rows */
+    FN_NAME(fn_turned)(g, i0, i1, part->scratch);
+}
+
+/* How many of the last columns fill so little of a vector that they too are better computed turned. Half a vector of
+ * doubles is not worth it (2026-11, Zen 5: 4 of 100 columns are 7 to 10 % of the time in float, nothing in double). */
+static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
+{
+    const int64_t left = g->n % LANES, most = FN_IS_f32 ? LANES / 2 : LANES / 4;
+    const int turns = g->ra == 1 && g->ca != 1 && g->cb == 1 && !g->bias && !g->mask;
+    const int counts = g->n > LANES && g->n <= 16 * LANES && g->m >= 2 * LANES && g->k >= 2 * LANES;
+    return turns && counts && left <= most ? left : 0;
 }
 
 #if FN_BF16 && FN_IS_f32
@@ -614,7 +629,17 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         return;
     }
 #endif
-    /* Packing costs a copy of A and of B; it pays where both are read often enough and B does not stay in L1. */
+    const int64_t left = j1 == g->n ? FN_NAME(fn_left_over)(g) : 0;
+    if (left) {
+        j1 -= left;
+        FN_NAME(fn_product) h = *g;
+        h.n = left;
+        h.b += j1;
+        h.c += j1;
+        FN_NAME(fn_turned)(&h, i0, i1, part->scratch);
+        if (j0 >= j1) return;
+    }
+    /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
     if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && b_bytes > FN_DIRECT_BYTES)
         FN_NAME(fn_blocked)(g, i0, i1, j0, j1, part->scratch);
