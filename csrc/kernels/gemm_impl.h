@@ -16,7 +16,8 @@
  *
  * Tried without gain on Zen 5 (2026-11-21; at 1024^3 the tiles take 102 % of the multiply-adds' time, packing B 2.4 %,
  * packing A 1 to 3 %): huge pages for scratch, the next panel of B asked for in the micro-kernel, KC of 256 to 768, 16 or
- * 32 panels packed side by side, rows asked for further ahead in packing. */
+ * 32 panels packed side by side, rows asked for further ahead in packing. Narrow results of short rows (k below 16 for each
+ * column) by vectors that are not full instead of dot products: 0.6 to 1.05 of their speed. */
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
