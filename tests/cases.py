@@ -333,6 +333,11 @@ def _affine_fwd(kernel):
 @_cases("affine_bwd_dx")
 def _affine_bwd_dx(kernel):
     yield from _product_cases(kernel, "mkn", ("s",), kinds=True, more=())
+    for k in (1, 2, 3, 4):  # one column of dy, whose rows and columns look alike, and of a wider w
+        sizes = {"m": 64, "k": k, "n": 1}
+        for layout in ("plain", "padded"):
+            yield Case(kernel, f"one-output-{k}-{layout}", sizes, {**_activation(Activation.LINEAR), "precision": 0},
+                       absent=frozenset({"s"}), layout=layout)
 
 
 @_cases("affine_bwd_dw")

@@ -151,6 +151,19 @@ def test_book_gradients_that_nobody_has_make_room_for_the_next():
     assert len(again) == 1 and again < places
 
 
+def test_book_nothing_of_a_batch_is_kept_by_a_gradient_of_another_kind():
+    net, (x, t) = network(), batch()
+    net.gradient(x, t)                                          # labels: one call of the engine
+    gone = weakref.ref(x)
+    other, one_hot = x + 1, np.eye(3)[t] * 0.9 + 0.01           # targets: two calls
+    net.gradient(other, one_hot)
+    del x
+    gc.collect()
+    assert gone() is None
+    places = {net.gradient(other, one_hot).vector.__array_interface__["data"][0] for _ in range(6)}
+    assert len(places) == 1
+
+
 @pytest.mark.parametrize("options", [{}, {"use_dropout": True, "weight_decay_lambda": 0.1}, {"use_batchnorm": False}])
 @pytest.mark.parametrize("looks", ["always", "sometimes", "at the end"])
 def test_book_attributes_are_the_same_whenever_they_are_looked_at(options, looks):
@@ -227,6 +240,11 @@ def own_loss(net):
     net.last_layer = Twice()
 
 
+def patched_loss(net):
+    layer = net.last_layer
+    layer.backward = lambda dout=1, of=SoftmaxWithLoss.backward: 2 * of(layer, dout)
+
+
 @pytest.mark.parametrize("change", [
     replace("BatchNorm1.momentum", lambda _: 0.5), replace("BatchNorm1.running_mean", lambda a: a + 1),
     replace("BatchNorm2.running_mean", lambda a: None),
@@ -235,9 +253,10 @@ def own_loss(net):
     replace("Dropout1.dropout_ratio", lambda _: 0.1), lambda net: net.layers["BatchNorm1"].running_mean.fill(3.0),
     lambda net: net.params.update(W1=net.params["W1"] * 3), lambda net: net.params["W2"].__imul__(2),
     lambda net: setattr(net, "params", dict(net.params)), swap_layer, swap_order, own_forward, own_backward, own_loss,
+    patched_loss,
     lambda net: setattr(net, "weight_decay_lambda", 0.3), lambda net: net.layers.pop("Dropout1"),
     lambda net: setattr(net.layers["BatchNorm1"], "__class__", type("Mine", (BatchNormalization,), {})),
-], ids=range(20))
+], ids=range(21))
 def test_book_changes_between_two_gradients_are_seen(change):
     net = network(use_dropout=True)
     both(net, layer_by_layer(net), change)

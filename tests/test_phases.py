@@ -72,6 +72,7 @@ def ends(*ops, commit=None) -> list[int]:
     ((affine("b", "a"), sgd(0, 9)), [1, 2]),
     ((Op("inverse_sum", ("scale", "a"), ""), Op("sgd_step", ("b", "c", Loaded("scale"), 0.0, 0.0, 1.0, np.inf), "")),
      [1, 2]),                                                                            # a number that is read
+    ((Op("inverse_sum", ("scale", "a"), ""), Op("accumulate", (Part("sums", 0, 1), "b", Loaded("scale")), "")), [1, 2]),
     ((affine("b", "a"), Op("activation_fwd", (Rows("data.out", flat=True), Flat("b"), 0, 0.0), "")), [2, 2]),
     ((RELU, Op("gather_rows", ("c", "b", None, None, None), "")), [1, 2]),               # rows, but perhaps others
     ((Op("gather_rows", (Column("loss"), Column("order"), Rows("order"), None, None), ""), SUM), [1, 2]),

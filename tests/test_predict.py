@@ -8,6 +8,7 @@ b) What may not go that way (NaN, other columns, other layouts) is asked for aft
 """
 
 import gc
+import os
 import signal
 import threading
 import tracemalloc
@@ -433,3 +434,48 @@ def test_mixed_networks_within_a_step():
     made.compile("sgd", fn.losses.Custom(loss))
     made.fit(rows(20), np.zeros((20, 3)), batch_size=10, epochs=1)
     assert len(asked) >= 4 and all(np.array_equal(a, b) for a, b in zip(asked[::2], asked[1::2], strict=True))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that interrupt")
+def test_a_prediction_within_one_is_refused():
+    made = network("wide")
+    few, many = rows(8), rows(200_000)
+    expected = made.predict(few)
+    problems = []
+
+    def within(*_):
+        try:
+            made.predict(few)
+        except RuntimeError as problem:
+            problems.append(str(problem))
+
+    made.predict(many)
+    before = signal.signal(signal.SIGALRM, within)
+    try:
+        for _ in range(100):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            made.predict(many)
+            if problems:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert problems and "within a prediction of the same model" in problems[0]
+    assert made.predict(few).tobytes() == expected.tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_predicts_although_its_parent_was_predicting():
+    made = network("wide")
+    few, many = rows(8), rows(400_000)
+    expected = made.predict(few)
+    other = threading.Thread(target=made.predict, args=(many,))
+    other.start()
+    while made._predictor._user == 0 and other.is_alive():
+        pass
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if made.predict(few).tobytes() == expected.tobytes() else 1)
+    other.join()
+    assert os.waitpid(child, 0)[1] == 0

@@ -6,7 +6,8 @@ What steps take is made up here, so that no test depends on a time. That parts c
 import numpy as np
 import pytest
 
-from fusednet import backends
+import fusednet as fn
+from fusednet import backends, runner, threads
 
 if "native" not in backends.available():
     pytest.skip("no native table", allow_module_level=True)
@@ -84,3 +85,26 @@ def test_a_new_run_begins_with_what_the_last_one_found():
 def test_no_more_parts_than_threads_and_none_without_work():
     for parts, _ in sharing([0, 10**4, 10**5, 10**8], 8, 200, lambda step, parts: 1e-6):
         assert parts[0] == 1 and max(parts) <= 8 and parts[3] == 8
+
+
+def test_a_trial_ends_where_steps_take_several_calls(monkeypatch):
+    monkeypatch.setattr(backends, "_current", None)
+    monkeypatch.setattr(runner, "SECONDS", 0.0)  # a call ends as soon as it looks at the clock, within steps too
+    calls, runs = [], []
+    call = runner.Runner._call
+    monkeypatch.setattr(runner.Runner, "_call", lambda self, *given: calls.append(1) or runs.append(self._run)
+                        or call(self, *given))
+    backends.select("native")
+    before = threads.get_num_threads()
+    fn.set_num_threads(2)
+    try:
+        model = fn.Sequential([fn.Dense(256, "relu"), fn.Dense(64, "relu"), fn.Dense(8)], seed=0)
+        model.compile("sgd", "mse")
+        x = np.random.default_rng(0).standard_normal((256, 128)).astype(np.float32)
+        steps = BEFORE + TRIAL + 10
+        model.fit(x, x[:, :8], batch_size=256, epochs=steps, verbose=0)
+    finally:
+        fn.set_num_threads(before)
+    ways, done = runs[-1].trial
+    assert len(calls) > 2 * steps and ways > 1
+    assert done == -1

@@ -16,7 +16,7 @@ SOURCE, CSRC = ROOT / "src" / "fusednet", ROOT / "csrc"
 
 pytestmark = pytest.mark.skipif(not (SOURCE.is_dir() and CSRC.is_dir()), reason="no source tree here")
 
-CODE = {".py", ".pyx", ".pxd", ".c", ".h", ".def", ".sh", ".cmake", ".toml"}
+CODE = {".py", ".pyx", ".pxi", ".pxd", ".c", ".h", ".def", ".sh", ".cmake", ".toml"}
 FOLDERS = ("src", "csrc", "tests", "bench", "tools", "cmake", ".ci")
 
 

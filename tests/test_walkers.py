@@ -304,7 +304,7 @@ def test_no_part_waits_for_another_within_a_phase(training, part_by_part):
 @pytest.mark.parametrize("training", SOME, ids=str)
 def test_a_phase_that_is_too_long_is_seen(training, part_by_part, monkeypatch):
     whole = fitted(training)
-    monkeypatch.setattr(phases._Access, "meets", lambda self, other: False)
+    monkeypatch.setattr(phases._Access, "overlaps", lambda self, other: False)
     part_by_part(3)
     with pytest.raises((AssertionError, NotFinite)):
         same_bits(fitted(training), whole)

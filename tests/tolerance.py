@@ -9,7 +9,7 @@ a) The terms of a formula are bounded, not its value: c u (|a| + |b|) for a + b,
 b) A sum of n terms in any order gets (4 + sqrt(n)) u sum|term|: rounding errors of a sum act as if random (Higham &
    Mary 2019, A new approach to probabilistic rounding error analysis); the certain bound n u would hide lost terms.
 c) An error in z goes through f to the values of f around z, so a kink or a flat place of f counts as it is.
-d) What lies below the smallest normal number may be lost where a power e^-x made it, nowhere else.
+d) What lies below the smallest normal number may be lost where a power e^-x made it, and in Adam's m.
 """
 
 from collections.abc import Callable

@@ -42,7 +42,7 @@
 #define FN_SORT_K 512                          /* k above which tiles are sorted: blocks of tiles of one height gain 2 to
                                                   3 % at k = 1024, lose 1 % at 256 */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
-#define FN_NARROW_TURNED 15                     /* the same where A is transposed and k is long */
+#define FN_NARROW_TRANSPOSED 15                     /* the same where A is transposed and k is long */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
 
@@ -566,14 +566,14 @@ static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part
 
 /* Rows [i0, i1) of C of columns of A (ra == 1) and few columns of B: the transpose, few rows, is computed in scratch, in
  * strips. The order of sums is the same. */
-static void FN_NAME(fn_turned)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, FN_T *rows)
+static void FN_NAME(fn_transposed)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, FN_T *rows)
 {
     enum { strip = 1024 };
     for (int64_t i = i0; i < i1; i += strip) {
         const int64_t width = i1 - i < strip ? i1 - i : strip;
         const int in_place = g->n == 1 && g->ldc == 1;
         FN_NAME(fn_product) h = {
-            .m = g->n, .n = width, .k = g->k, .a = g->b, .ra = 1, .ca = g->rb, .b = g->a + i, .rb = g->ca, .cb = 1,
+            .m = g->n, .n = width, .k = g->k, .a = g->b, .ra = g->cb, .ca = g->rb, .b = g->a + i, .rb = g->ca, .cb = 1,
             .c = in_place ? g->c + i : rows, .ldc = strip, .floor = g->floor};
         FN_NAME(fn_direct)(&h, 0, h.m, 0, width, NULL);
         for (int64_t x = 0; x < width && !in_place; x++)
@@ -587,7 +587,7 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
     int64_t i0, i1, j0, j1;
     FN_NAME(fn_rectangle)(g->m, g->n, part, &i0, &i1, &j0, &j1);
     if (j0 >= j1) return; /* a grid of more parts than rows */
-    FN_NAME(fn_turned)(g, i0, i1, part->scratch);
+    FN_NAME(fn_transposed)(g, i0, i1, part->scratch);
 }
 
 /* How many of the last columns fill so little of a vector that they too are better computed turned. Half a vector of
@@ -612,7 +612,7 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         FN_NAME(fn_narrow)(g, part);
         return;
     }
-    const int64_t few = g->k >= 2 * LANES ? FN_NARROW_TURNED : FN_NARROW;
+    const int64_t few = g->k >= 2 * LANES ? FN_NARROW_TRANSPOSED : FN_NARROW;
     if (g->n <= few && g->ra == 1 && g->m >= 2 * LANES && !g->bias && !g->mask) {
         FN_NAME(fn_narrow_transposed)(g, part);
         return;
@@ -637,7 +637,7 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         h.n = left;
         h.b += j1;
         h.c += j1;
-        FN_NAME(fn_turned)(&h, i0, i1, part->scratch);
+        FN_NAME(fn_transposed)(&h, i0, i1, part->scratch);
         if (j0 >= j1) return;
     }
     /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches. */

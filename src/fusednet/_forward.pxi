@@ -110,7 +110,7 @@ cdef class Forward:
             if status == FN_RUN_DONE:
                 status = self.walk(NULL)
         else:
-            if team_threads > 1 and team == NULL:
+            if (team_threads > 1 or forced_parts) and team == NULL:
                 make_team()
             used = take_team()
             try:

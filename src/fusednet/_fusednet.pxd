@@ -72,7 +72,7 @@ cdef extern from "fusednet.h" nogil:
         int64_t step, epoch, epoch_step, at_pass "pass", position, op   # all int64, in this order: an array in Python
 
     ctypedef struct fn_share:
-        int forced
+        int count, forced, sample
 
     ctypedef struct fn_run:
         fn_program program[2]

@@ -110,7 +110,7 @@ cdef class Program:
                 raise TypeError(f"{bound.kernel}: a plan's arrays are all float32 or all float64")
             self.dtype = dtype
         self.arrays.extend([argument for argument, kind in zip(arguments, kinds)
-                            if argument is not None and kind != "rows"])
+                            if argument is not None and kind not in ("rows", "cell")])
         for k, argument in enumerate(bound.arguments):
             if kinds[k] is None:
                 continue
@@ -223,6 +223,12 @@ cdef class Run:
     def followed(self):
         """How often the last call got to the end of the run that follows."""
         return self.following.run.record_count if self.following is not None else 0
+
+    @property
+    def trial(self):
+        """How many ways of sharing out the phases there are, and how many steps of a trial of one of them are done; -1
+        between trials. For tests."""
+        return self.run.share.count, self.run.share.sample
 
     def advance(self, scalars, double seconds):
         """One call of the loop.

@@ -81,6 +81,8 @@ def place(tensors: dict[str, Tensor], ops, m: int) -> tuple[dict[str, Tensor], i
     live: dict[str, tuple[int, int]] = {}
     begin = 0
     for i, op in enumerate(ops):
+        if op.end <= i:
+            raise ValueError(f"op {i}, {op.kernel}, stands in no phase: phases.schedule comes before places")
         begin = i if i == 0 or op.end != ops[i - 1].end else begin
         for argument in op.arguments:
             for name in names(argument):

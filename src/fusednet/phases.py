@@ -9,8 +9,9 @@ b) Most ops work row by row. In a phase of several all of these are divided by t
    meeting in between. Any other op joins a phase if it touches nothing that others of the phase write.
 c) By rows, each part reads all weights of a layer. Where they do not stay in a core's first cache it is better to meet,
    and to let the kernel divide the product as it likes.
-d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job `deep`
-   0.98): its time goes into what the threads read of each other.
+   A phase also ends after an op that takes long, so that large activations can lie where others lay.
+d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
+   `deep` 0.98): its time goes into what the threads read of each other.
 e) What the ops of a phase read or write is all there at the same time: arena.py is told so by `Op.end`.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from fusednet.arena import Tensor, names
 from fusednet.backends.table import KERNELS, Kernel
-from fusednet.plan import Op, Part, cost
+from fusednet.plan import Loaded, Op, Part, cost
 
 _WEIGHTS = 48 * 1024
 """Bytes of weights up to which an op is divided by rows. 2026-11, 2 threads, rows per second over those without phases:
@@ -52,7 +53,8 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
     phases: list[list[_Looked]] = []
     for i, op in enumerate(ops):
         looked = _Looked(op, tensors)
-        if not phases or i == commit or not all(looked.joins(other) for other in phases[-1]):
+        begins = not phases or i == commit or (ops[i - 1].kernel in KERNELS and is_large(ops[i - 1], tensors, batch))
+        if begins or not all(looked.joins(other) for other in phases[-1]):
             phases.append([])
         phases[-1].append(looked)
     scheduled: list[Op] = []
@@ -73,7 +75,7 @@ class _Access:
     writes: bool
     by_rows: bool
 
-    def meets(self, other: "_Access") -> bool:
+    def overlaps(self, other: "_Access") -> bool:
         """Whether both touch the same memory."""
         one, two = self.tensor, other.tensor
         if one.name == two.name:
@@ -110,10 +112,11 @@ class _Looked:
         """Whether this op can stand in one phase with an earlier one."""
         if self.kernel is None or other.kernel is None:
             return False
-        if not self.kernel.split and not other.kernel.split:
+        loads = any(isinstance(argument, Loaded) for argument in self.op.arguments)  # before its phase begins
+        if not self.kernel.split and not other.kernel.split and not loads:
             return True  # the same thread does both, in order
         return not any(
-            mine.meets(its) and (mine.writes or its.writes) and not (mine.by_rows and its.by_rows)
+            mine.overlaps(its) and (mine.writes or its.writes) and not (mine.by_rows and its.by_rows)
             for mine in self.accesses
             for its in other.accesses
         )

@@ -6,11 +6,15 @@ a) To bind a plan takes far longer than to walk it for a few rows, so a bound pl
    of rows. Only where rows and outputs lie is new at each call; nothing is copied.
 b) Who asks for what was asked for before gets it in one native call, which also looks for NaN. Everything else, and all
    that is wrong, goes the long way first.
-c) Arena and bound plans are one thread's of Python at a time: whoever uses them, locks.
+c) Arena and bound plans are one thread's of Python at a time: whoever uses them, locks. A child of a fork begins with
+   nothing kept, because a lock of the parent's would never be given back in it.
 """
 
+import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -37,10 +41,27 @@ class Predictor:
     """What a model predicts with."""
 
     def __init__(self):
+        self._begin()
+        _predictors.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
+        self._user = 0                          # the thread that has the lock
         self._kept: dict[tuple, Callable] = {}  # by the shape of the rows, the last one used last
         self._key: tuple | None = None          # of what is kept
         self._arena: np.ndarray | None = None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._user == threading.get_ident():
+            raise RuntimeError("predict: called within a prediction of the same model, by a signal handler perhaps; "
+                               "wanted the first to end before")
+        with self._lock:
+            self._user = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._user = 0
 
     def again(self, x, memory: Memory | None) -> np.ndarray | None:
         """Outputs of x if it is such an array as one before: of the same shape and dtype, contiguous and finite, and
@@ -53,9 +74,16 @@ class Predictor:
         """
         if type(x) is not np.ndarray:
             return None
+        me = threading.get_ident()  # not `_locked`: this is all there is to do for a row
+        if self._user == me:
+            return None
         with self._lock:
-            forward = self._kept.get(x.shape)
-            return forward(x) if forward is not None and self._key == _key(memory) else None
+            self._user = me
+            try:
+                forward = self._kept.get(x.shape)
+                return forward(x) if forward is not None and self._key == _key(memory) else None
+            finally:
+                self._user = 0
 
     def __call__(self, x: np.ndarray, memory: Memory, plan_of: Callable[[Feed, int], Plan],
                  batch: int | None = None) -> np.ndarray:
@@ -86,7 +114,7 @@ class Predictor:
         if batch is None and rows > LEAST_ROWS:
             made = plan_of(feed, min(rows, LEAST_ROWS * max(1, _ARENA_BYTES // max(1, made.arena)), _MOST_ROWS))
         out = np.empty((rows, made.network.outputs), made.network.dtype)
-        with self._lock:
+        with self._locked():
             runner = Runner(made, memory, Source(x, out=out))
             runner.advance(runner.steps_per_epoch)
             if batch is None and x.flags.c_contiguous:
@@ -95,7 +123,7 @@ class Predictor:
 
     def forget(self) -> None:
         """Keep nothing: plans of such a model are others from now on."""
-        with self._lock:
+        with self._locked():
             self._kept.clear()
 
     def _keep(self, runner: Runner, shape: tuple, memory: Memory, made: Plan) -> None:
@@ -107,6 +135,18 @@ class Predictor:
         self._kept[shape] = runner.forward(SECONDS)
         if len(self._kept) > _KEPT:
             self._kept.pop(next(iter(self._kept)))
+
+
+_predictors: weakref.WeakSet[Predictor] = weakref.WeakSet()
+
+
+def _begin_all() -> None:
+    for predictor in list(_predictors):
+        predictor._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all)
 
 
 def _key(memory: Memory | None) -> tuple:

@@ -35,7 +35,7 @@ def blocks(network) -> tuple | None:
     found, depth = [], network.hidden_layer_num + 1
     layers = iter(network.layers.items())
     dtype, inputs = None, None
-    if type(network.last_layer) is not SoftmaxWithLoss or "forward" in network.last_layer.__dict__:
+    if type(network.last_layer) is not SoftmaxWithLoss or not _unmodified(network.last_layer):
         return None
     for k in range(1, depth + 1):
         wanted = [f"Affine{k}"]
@@ -98,7 +98,7 @@ class Snapshot:
                 and network.last_layer is self._last and network.weight_decay_lambda == self._decay
                 and list(network.layers.values()) == self.layers and self._has_arrays(network.params)):
             return False
-        for layer in self.layers:
+        for layer in (*self.layers, self._last):
             own = layer.__dict__
             if "forward" in own or "backward" in own:
                 return False

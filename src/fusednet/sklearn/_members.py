@@ -26,7 +26,7 @@ class MemberJob(pool.Job):
     rows : tuple
         X, y, weights and validation rows, as its ``_fit`` takes them.
     work : int
-        Multiply-adds of the forward pass of a step.
+        Multiply-adds of the hidden layers in the forward pass of a step.
     """
 
     member: object = None
@@ -34,7 +34,7 @@ class MemberJob(pool.Job):
     work: int = 0
 
     def train(self, halt: Callback) -> tuple:
-        """The member, fitted."""
+        """The member, fitted, where other jobs tell a model; nobody asks for history and scores."""
         own = self.member.callbacks
         self.member.callbacks = [halt, *([] if own is None else own if isinstance(own, (list, tuple)) else [own])]
         try:
