@@ -111,6 +111,8 @@ def test_beside_numpy_it_writes_page_and_chart(capsys, monkeypatch, tmp_path):
     (["--ceilings", "tiny"], "--ceilings measures the machine, not jobs such as 'tiny'"),
     (["--ceilings", "--peers"], "not allowed with argument"),
     (["--memory", "--peers"], "not allowed with argument"),
+    (["--memory", "--rounds", "3"], "--memory measures bytes"),
+    (["--memory", "--seconds", "1"], "--memory measures bytes"),
     (["--memory", "tinny"], "job is 'tinny'; known: tiny, rl (did you mean 'tiny'?)"),
     (["--write", "p.md"], "--write goes with --peers"),
     (["--peers"], "no other library is installed here, and none in"),

@@ -72,6 +72,8 @@ def _ceilings(options, counts: list[int]) -> int:
 
 
 def _memory(options, counts: list[int]) -> int:
+    if given := [name for name in ("rounds", "seconds") if getattr(options, name)]:
+        raise ValueError(f"--memory measures bytes, once for each job; --{given[0]} goes with measuring times")
     found = {}
     for name in _jobs(options):
         found[name] = memory.measure(name, counts[-1])
