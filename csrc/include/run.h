@@ -7,7 +7,8 @@
  * b) The calls before `commit` write only what the next step writes anew. Up to there a step can be left and begun again,
  *    or gone on with; from there on it is finished. So a run stops between steps, whatever stops it.
  * c) Ops stand in phases, which fusednet/phases.py has found: a thread goes through its parts of all ops of a phase and
- *    waits for nobody, because an op reads of the other ops of its phase only what the same part has written.
+ *    waits for nobody, because an op reads of the other ops of its phase only what the same part has written. What
+ *    changes from step to step is written into the slots of all of them before the phase begins.
  * d) Nothing is allocated; all memory is the caller's. */
 #ifndef FN_RUN_H
 #define FN_RUN_H
