@@ -471,7 +471,7 @@ def test_a_child_predicts_although_its_parent_was_predicting():
     expected = made.predict(few)
     other = threading.Thread(target=made.predict, args=(many,))
     other.start()
-    while made._predictor._user == 0 and other.is_alive():
+    while not made._predictor._busy and other.is_alive():
         pass
     child = os.fork()
     if child == 0:

@@ -45,23 +45,23 @@ class Predictor:
         _predictors.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._user = 0                          # the thread that has the lock
+        self._lock = threading.RLock()          # a signal handler on the thread that has it must not wait for it
+        self._busy = False                      # what a second one on that thread finds
         self._kept: dict[tuple, Callable] = {}  # by the shape of the rows, the last one used last
         self._key: tuple | None = None          # of what is kept
         self._arena: np.ndarray | None = None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if self._user == threading.get_ident():
-            raise RuntimeError("predict: called within a prediction of the same model, by a signal handler perhaps; "
-                               "wanted the first to end before")
         with self._lock:
-            self._user = threading.get_ident()
+            if self._busy:
+                raise RuntimeError("predict: called within a prediction of the same model, by a signal handler "
+                                   "perhaps; wanted after its end")
+            self._busy = True
             try:
                 yield
             finally:
-                self._user = 0
+                self._busy = False
 
     def again(self, x, memory: Memory | None) -> np.ndarray | None:
         """Outputs of x if it is such an array as one before: of the same shape and dtype, contiguous and finite, and
@@ -74,16 +74,15 @@ class Predictor:
         """
         if type(x) is not np.ndarray:
             return None
-        me = threading.get_ident()  # not `_locked`: this is all there is to do for a row
-        if self._user == me:
-            return None
-        with self._lock:
-            self._user = me
+        with self._lock:  # not `_locked`: this is all there is to do for a row
+            if self._busy:
+                return None
+            self._busy = True
             try:
                 forward = self._kept.get(x.shape)
                 return forward(x) if forward is not None and self._key == _key(memory) else None
             finally:
-                self._user = 0
+                self._busy = False
 
     def __call__(self, x: np.ndarray, memory: Memory, plan_of: Callable[[Feed, int], Plan],
                  batch: int | None = None) -> np.ndarray:
