@@ -25,28 +25,20 @@ def flat_in_place(arrays: tuple, others: tuple = ()):
     dtype, shape = first.dtype, first.shape
     if dtype is not _FLOATS[0] and dtype is not _FLOATS[1]:
         return None
-    owners = set()
-    for a in others:
-        if type(a) is not _ndarray:
-            return None
-        owner = a.base
-        if owner is None:
-            owner = a
-        elif type(owner) is not _ndarray or owner.base is not None:
-            return None
-        owners.add(id(owner))
+    if any(type(a) is not _ndarray or a.dtype is not dtype or a.shape != shape or not a.flags.carray for a in arrays):
+        return None
+    owners = {_owner(a) for a in others}
     for a in arrays:
-        if a is not first and (type(a) is not _ndarray or a.dtype is not dtype or a.shape != shape):
+        owner = _owner(a)
+        if owner in owners:
             return None
-        if not a.flags.carray:
-            return None
-        owner = a.base
-        if owner is None:
-            owner = a
-        elif type(owner) is not _ndarray or owner.base is not None:
-            return None
-        number = id(owner)
-        if number in owners:
-            return None
-        owners.add(number)
-    return [a.ravel() for a in arrays]
+        owners.add(owner)
+    return None if None in owners else [a.ravel() for a in arrays]
+
+
+def _owner(a) -> int | None:
+    """The array whose memory it is, by its `id`; None where it is not a plain array's."""
+    if type(a) is not _ndarray:
+        return None
+    owner = a if a.base is None else a.base
+    return id(owner) if type(owner) is _ndarray and owner.base is None else None
