@@ -243,11 +243,12 @@ def _large() -> fn.Sequential:
 
 @pytest.fixture
 def forced_parts():
-    """Threads, and parts of every op whatever its size."""
+    """Parts of every op whatever its size, for as many threads; for one, it goes through part 0 of all ops of a phase,
+    then through part 1 of all."""
     from fusednet.backends import native
 
-    def force(count: int) -> None:
-        fn.set_num_threads(count)
+    def force(count: int, threads: int | None = None) -> None:
+        fn.set_num_threads(threads or count)
         native.force_parts(count)
 
     yield force
@@ -280,32 +281,19 @@ def test_any_number_of_parts_gives_the_same_bits(training, forced_parts):
         same_bits(fitted(training, split=0.3), whole)
 
 
-@pytest.fixture
-def part_by_part():
-    """One thread goes through part 0 of all ops of a phase, then through part 1 of all."""
-    from fusednet.backends import native
-
-    def force(count: int) -> None:
-        fn.set_num_threads(1)
-        native.force_parts(count)
-
-    yield force
-    native.force_parts(0)
-
-
 @pytest.mark.parametrize("training", WALKED, ids=str)
-def test_no_part_waits_for_another_within_a_phase(training, part_by_part):
+def test_no_part_waits_for_another_within_a_phase(training, forced_parts):
     whole = fitted(training, split=0.3)
     for count in (2, 3, 8):
-        part_by_part(count)
+        forced_parts(count, threads=1)
         same_bits(fitted(training, split=0.3), whole)
 
 
 @pytest.mark.parametrize("training", SOME, ids=str)
-def test_a_phase_that_is_too_long_is_seen(training, part_by_part, monkeypatch):
+def test_a_phase_that_is_too_long_is_seen(training, forced_parts, monkeypatch):
     whole = fitted(training)
     monkeypatch.setattr(phases._Access, "overlaps", lambda self, other: False)
-    part_by_part(3)
+    forced_parts(3, threads=1)
     with pytest.raises((AssertionError, NotFinite)):
         same_bits(fitted(training), whole)
 
