@@ -9,10 +9,10 @@
 /* Bytes of scratch each part may use, 64-byte aligned, content undefined before and after. */
 #define FN_SCRATCH_BYTES (5 * 1024 * 1024)
 
-/* The share of a call: part `index` of `count`; scratch as above. How a kernel divides its work is its own choice, but with
- * rows > 0 it works row by row on so many rows, and the share is rows [first, last). Kernels that are divided alike can
- * follow each other without waiting: what a part reads of the one before it has written itself. Which kernels can be told
- * to: `rows` in backends/table.py. */
+/* The share of a call: part `index` of `count`; scratch as above. How a kernel divides its work is its own choice, but
+ * with rows > 0 it works row by row on so many rows, and the share is rows [first, last). Kernels that are divided alike
+ * can follow each other without waiting: what a part reads of the one before it has written itself. Which kernels can be
+ * told to: `rows` in backends/table.py. */
 typedef struct {
     int64_t index, count;
     void *scratch;

@@ -42,7 +42,7 @@
 #define FN_SORT_K 512                          /* k above which tiles are sorted: blocks of tiles of one height gain 2 to
                                                   3 % at k = 1024, lose 1 % at 256 */
 #define FN_NARROW 4                            /* columns up to which a result is narrow */
-#define FN_NARROW_TRANSPOSED 15                     /* the same where A is transposed and k is long */
+#define FN_NARROW_TRANSPOSED 15                /* the same where A is transposed and k is long */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
 
@@ -459,7 +459,8 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
         if (count % down) continue;
         const int64_t across = count / down;
         const int64_t rows = (m + down - 1) / down;
-        const int64_t columns = across == 1 ? (n + LANES - 1) / LANES * LANES : ((n + nr - 1) / nr + across - 1) / across * nr;
+        const int64_t whole = (n + LANES - 1) / LANES * LANES, tiles = (n + nr - 1) / nr;
+        const int64_t columns = across == 1 ? whole : (tiles + across - 1) / across * nr;
         const int64_t area = rows * columns, edge = rows + columns;
         if (area < best_area || (area == best_area && edge < best_edge)) {
             best_area = area;
@@ -590,7 +591,7 @@ static void FN_NAME(fn_narrow_transposed)(const FN_NAME(fn_product) *g, const fn
     FN_NAME(fn_transposed)(g, i0, i1, part->scratch);
 }
 
-/* How many of the last columns fill so little of a vector that they too are better computed turned. Half a vector of
+/* How many of the last columns fill so little of a vector that they too are better transposed. Half a vector of
  * doubles is not worth it (2026-11, Zen 5: 4 of 100 columns are 7 to 10 % of the time in float, nothing in double). */
 static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
 {
