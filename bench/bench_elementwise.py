@@ -1,6 +1,7 @@
 """Activations, softmax, dropout and losses, in the second-level cache and in memory."""
 
-from jobs import DTYPES, TARGETS, flat, matrix
+import numpy as np
+from jobs import DTYPES, TARGETS, Job, flat, matrix
 
 from fusednet.backends.table import Activation
 
@@ -46,6 +47,8 @@ def jobs(levels: dict[str, int], threads: int):
                 "dropout", level, total, dtype, parameters={"rate": 0.3, "scale": 1 / 0.7, "seed": 1},
                 share=TARGETS[level], arithmetic=True,
             )
+            sizes = {"n": total // np.dtype(dtype).itemsize, "words": 625}
+            yield Job("uniform_above", dtype, sizes, {"limit": 0.5}, level=level)
             yield from _rows(level, total, dtype)
 
 

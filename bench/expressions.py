@@ -165,6 +165,10 @@ def dropout(y, x, rate, scale, seed, step, op):
     return x * (keep * x.dtype.type(scale))
 
 
+def uniform_above(y, state, limit):
+    return (np.random.rand(*y.shape) > limit).astype(y.dtype)
+
+
 # ---- losses ----------------------------------------------------------------------------------------------------------
 
 

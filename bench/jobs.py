@@ -71,7 +71,7 @@ class Job:
 
     @property
     def size(self) -> str:
-        sizes = "x".join(str(self.sizes[s]) for s in self.sizes if s not in ("one", "chunks", "r"))
+        sizes = "x".join(str(self.sizes[s]) for s in self.sizes if s not in ("one", "chunks", "r", "words"))
         return f"{sizes} ({self.level})" if self.level else sizes
 
     def __str__(self) -> str:

@@ -489,6 +489,24 @@ def _dropout(kernel):
     yield case("big", FLAT_BIG, big=True)
 
 
+@_cases("uniform_above")
+def _uniform_above(kernel):
+    def case(name, n, limit=0.5, state="twister", **others):
+        return Case(kernel, name, {"n": n, "words": 625}, {"limit": limit}, {"state": state}, **others)
+
+    for i, n in enumerate(FLAT):
+        yield case(f"{n}", n, (0.2, 0.5, 0.8)[i % 3], layout=_turn(i))
+    for place in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624):
+        yield case(f"from-{place}", 700, state=f"twister_at_{place}")
+    for limit in (0.0, 1.0, 1 - 2.0**-53, 2.0**-53, -1.0, np.nan):
+        yield case(f"limit-{limit:.17g}", 331, limit)
+    drawn = float(np.random.RandomState(0).random_sample(8)[7])
+    for name, limit in (("at", drawn), ("below", np.nextafter(drawn, 0)), ("above", np.nextafter(drawn, 1))):
+        yield case(f"limit-{name}-what-is-drawn", 331, float(limit), "twister_of_seed_0")
+    yield case("seldom", 40000, 2.0**-12)
+    yield case("big", FLAT_BIG, big=True)
+
+
 _LOSSES = {
     "softmax_xent_labels": {"smoothing": 0.0},
     "softmax_xent_targets": {"smoothing": 0.0},

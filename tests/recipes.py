@@ -288,6 +288,27 @@ for _place in ("first", "middle", "last"):
         RECIPES[f"{_value}_{_place}"] = _not_finite_at(_place, _value)
 
 
+def _twister_at(place: int | None):
+    def draw(d):
+        """Words and place of a Mersenne Twister."""
+        words = d.rng.integers(0, 2**32, 625, dtype=np.uint32)
+        words[624] = d.rng.integers(0, 625) if place is None else place
+        return words.view(np.int32)
+
+    return draw
+
+
+RECIPES["twister"] = _twister_at(None)
+for _at in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624):
+    RECIPES[f"twister_at_{_at}"] = _twister_at(_at)
+
+
+@_recipe
+def twister_of_seed_0(d):
+    _, words, place, *_ = np.random.RandomState(0).get_state()
+    return np.append(words, np.uint32(place)).view(np.int32)
+
+
 @_recipe
 def greatest(d):
     """Finite, but no two can be added."""

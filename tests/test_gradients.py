@@ -496,6 +496,17 @@ def test_find_nonfinite(x, first):
     assert found[0] == first
 
 
+def test_uniform_above_draws_as_rand_does():
+    np.random.seed(3)
+    _, words, place, *_ = np.random.get_state()
+    state = np.append(words, np.uint32(place)).view(np.int32)
+    y = np.empty(1000)
+    oracle.uniform_above(y, state, 0.3)
+    np.testing.assert_array_equal(y, np.random.rand(1000) > 0.3)
+    _, words, place, *_ = np.random.get_state()
+    np.testing.assert_array_equal(state, np.append(words, np.uint32(place)).view(np.int32))
+
+
 def test_gather_labels():
     label = np.empty(3, np.int32)
     oracle.gather_labels(label, np.array([7, -5, 2**31 - 1, 9]), np.array([2, 0, 0]))

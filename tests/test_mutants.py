@@ -212,6 +212,38 @@ def _masked_by_a_product(y, x, rate, scale, seed, step, op):
     y[...] = mask * x
 
 
+def _drawn(state, n):
+    """So many pairs of words, as u is made of; the state goes on."""
+    twister = np.random.RandomState()
+    twister.set_state(("MT19937", state[:624].view(np.uint32), state[624]))
+    pairs = twister.randint(0, 2**32, (n, 2), np.uint32).astype(np.float64)
+    _, words, state[624], *_ = twister.get_state()
+    state[:624] = words.view(np.int32)
+    return pairs[:, 0] // 32, pairs[:, 1] // 64
+
+
+@_mutant("uniform_above")
+def _at_least(y, state, limit):
+    oracle.uniform_above(y, state, float(np.nextafter(limit, -1)))
+
+
+@_mutant("uniform_above")
+def _of_one_word(y, state, limit):
+    high, _ = _drawn(state, len(y))
+    y[...] = high / 2**27 > limit
+
+
+@_mutant("uniform_above")
+def _words_the_other_way_round(y, state, limit):
+    high, low = _drawn(state, len(y))
+    y[...] = (low * 2**26 + high) / 2**53 > limit
+
+
+@_mutant("uniform_above")
+def _state_left_as_it_was(y, state, limit):
+    oracle.uniform_above(y, state.copy(), limit)
+
+
 @_mutant("softmax_xent_labels")
 def _silent_row_by_a_product(loss, dz, z, label, weight, smoothing, scale):
     oracle.softmax_xent_labels(loss, dz, z, label, None, smoothing, scale)

@@ -412,6 +412,11 @@ def dropout(t, a, r):
     return {"y": np.where(r.y == 0, 0, 2 * t.u * np.abs(r.y) + t.least)}
 
 
+@_rule
+def uniform_above(t, a, r):
+    return {"y": np.zeros(a.n), "state": np.zeros(a.words)}
+
+
 # ---- optimizer steps -------------------------------------------------------------------------------------------------
 
 

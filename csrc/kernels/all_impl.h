@@ -16,6 +16,7 @@
 #include "loss_impl.h"
 #include "batch_norm_impl.h"
 #include "dropout_impl.h"
+#include "mersenne_impl.h"
 #include "optimizer_impl.h"
 #include "reduce_impl.h"
 #include "training_impl.h"

@@ -93,6 +93,7 @@ extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_
 #define FN_OUT2_OPT(x, m, n)  FN_T *x; int64_t ld_##x;
 #define FN_IO1(x, n)          FN_T *x;
 #define FN_IO1_F64(x, n)      double *x;
+#define FN_IO1_I32(x, n)      int32_t *x;
 #define FN_IN1(x, n)          const FN_T *x;
 #define FN_IN1_OPT(x, n)      const FN_T *x;
 #define FN_IN2(x, m, n)       const FN_T *x; int64_t ld_##x;

@@ -312,6 +312,17 @@ def dropout(y, x, rate, scale, seed, step, op):
     y[...] = np.where(keep, scale * x, 0)
 
 
+_twister = np.random.RandomState()
+
+
+@_kernel
+def uniform_above(y, state, limit):
+    _twister.set_state(("MT19937", state[:624].view(np.uint32), state[624]))
+    y[...] = _twister.random_sample(len(y)) > limit
+    _, words, state[624], *_ = _twister.get_state()
+    state[:624] = words.view(np.int32)
+
+
 # ---- losses ----------------------------------------------------------------------------------------------------------
 
 

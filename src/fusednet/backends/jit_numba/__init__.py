@@ -32,6 +32,7 @@ from fusednet.backends.jit_numba import (  # noqa: F401 - they register their ke
     dropout,
     gather,
     loss,
+    mersenne,
     optimizer,
     reduce,
     training,
