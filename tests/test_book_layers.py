@@ -145,6 +145,16 @@ def test_book_dropout(dtype):
     assert (layer.mask == mask).all()
 
 
+def test_book_dropout_masks_are_of_their_own_layer():
+    layer, x = layers.Dropout(0.3), RNG.standard_normal((50, 7))
+    layer.forward(x)
+    mask, other = layer.mask, copy.copy(layer)
+    layer.forward(x)
+    assert (layer.mask != mask).any() and (other.mask == mask).all()
+    for again in (x[:20], x.astype(np.float32)):
+        near(layer.forward(again), again * layer.mask)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64])
 def test_book_softmax_with_loss(kind):
     layer, z, t = layers.SoftmaxWithLoss(), RNG.standard_normal((6, 4)), (np.arange(6) % 4).astype(kind)

@@ -21,6 +21,7 @@ from fusednet.backends import interp
 from fusednet.backends.table import SAVES_Z
 from fusednet.bind import BoundProgram, Cell, FromCell, bound
 from fusednet.book import _plan
+from fusednet.book._draws import draw_kept
 from fusednet.book._weights import LateWeights, Pool, Weights
 from fusednet.book.layers import Affine, BatchNormalization, Dropout, SoftmaxWithLoss, _Elementwise
 from fusednet.phases import schedule
@@ -68,7 +69,7 @@ def blocks(network) -> tuple | None:
                     return None
                 options["ratio"] = layer.dropout_ratio
             elif isinstance(layer, _Elementwise) and type(layer).__module__ == _Elementwise.__module__:
-                options |= {"kind": int(layer._kind), "alpha": layer._alpha}
+                options |= {"kind": layer._kind, "alpha": layer._alpha}
             else:
                 return None
         found.append(_plan.Block(k, *sizes, **options))
@@ -267,7 +268,7 @@ class Gradient:
         self.x.put(x)
         self.grads.array, self.grads.address[0] = grads.vector, address
         for layer, drawn in self.masks:
-            np.greater(np.random.rand(*drawn.shape), layer.dropout_ratio, out=drawn)
+            draw_kept(drawn, layer.dropout_ratio)
         for layer, mean, var in self._norms:
             if layer._left is None or layer._left.running is not left.running:
                 mean[:], var[:] = layer._running(len(mean), self.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fusednet.backends import interp
 from fusednet.book import _plan
+from fusednet.book._draws import draw_kept
 from fusednet.book._gradient import Snapshot, blocks
 from fusednet.book.functions import TINY
 from fusednet.book.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
@@ -188,7 +189,7 @@ class Stretches:
             self.order[begin:end] = chosen(size, batch)
             for block in self.blocks:
                 if block.ratio is not None:
-                    np.greater(np.random.rand(batch, block.width), block.ratio, out=self.masks[block.idx][begin:end])
+                    draw_kept(self.masks[block.idx][begin:end], block.ratio)
 
     def losses(self) -> list:
         """The loss after each step that the last `run` did."""

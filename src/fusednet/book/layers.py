@@ -1,13 +1,14 @@
 """The book's layers on the table's kernels: `forward`, `backward`, and the attributes that its scripts look at.
 
-Reads _arrays.py, functions.py, the kernels (fusednet.backends); read by the networks and by users' own loops.
+Reads _arrays.py, _draws.py, functions.py, the kernels (fusednet.backends); read by the networks and by users' loops.
 
 a) A layer keeps references to the arrays that it was given, as the book does: who changes ``params['W1']`` in place
    changes the layer.
 b) What only a look asks for (`Relu.mask`, `BatchNormalization.xn`, ...) is computed when it is looked at, from the
    input of the last `forward`, which must not have been changed meanwhile.
-c) Every check comes before the first write, and says which layer, what came and what was wanted.
-d) A network's `gradient` computes all layers at one go (_gradient.py). A layer takes its attributes from there when the
+c) A contiguous array goes to a flat kernel as `ravel`, which is the same memory and half the price of `reshape`.
+d) Every check comes before the first write, and says which layer, what came and what was wanted.
+e) A network's `gradient` computes all layers at one go (_gradient.py). A layer takes its attributes from there when the
    first of them is looked at: `_Late`.
 """
 
@@ -15,10 +16,11 @@ import numpy as np
 
 from fusednet import backends
 from fusednet.backends.table import Activation
-from fusednet.book._arrays import F64, natural, ready
+from fusednet.book._arrays import natural, ready
+from fusednet.book._draws import draw_kept
 from fusednet.book.functions import TINY, cross_entropy_error, softmax
 
-_empty = np.empty
+_empty, _empty_like = np.empty, np.empty_like
 _I64 = np.dtype(np.int64)
 
 
@@ -84,7 +86,7 @@ class _Layer:
 class _Elementwise(_Layer):
     """An activation: `_saved` is what its kernel takes the derivative from."""
 
-    _kind = Activation.LINEAR
+    _kind = int(Activation.LINEAR)
     _alpha = 0.0
     _saves_input = False
     _saved = _Late()
@@ -95,11 +97,8 @@ class _Elementwise(_Layer):
     def forward(self, x):
         """f(x), x of any shape; a new array."""
         x = natural(x)
-        y = _empty(x.shape, x.dtype)
-        if x.ndim == 1:
-            backends.current().activation_fwd(y, x, self._kind, self._alpha)
-        else:
-            backends.current().activation_fwd(y.reshape(-1), x.reshape(-1), self._kind, self._alpha)
+        y = _empty_like(x)
+        backends.current().activation_fwd(y.ravel(), x.ravel(), self._kind, self._alpha)
         self._own()["_saved"] = x if self._saves_input else y
         return y
 
@@ -111,8 +110,8 @@ class _Elementwise(_Layer):
         dout = ready(dout, saved.dtype)
         if dout.shape != saved.shape:
             self._check_gradient(dout, saved.shape)
-        dx = _empty(dout.shape, dout.dtype)
-        backends.current().activation_bwd(dx.reshape(-1), dout.reshape(-1), saved.reshape(-1), self._kind, self._alpha)
+        dx = _empty_like(dout)
+        backends.current().activation_bwd(dx.ravel(), dout.ravel(), saved.ravel(), self._kind, self._alpha)
         return dx
 
 
@@ -125,7 +124,7 @@ class Relu(_Elementwise):
         Where ``x <= 0``.
     """
 
-    _kind = Activation.RELU
+    _kind = int(Activation.RELU)
     _saves_input = True
 
     @property
@@ -140,11 +139,11 @@ class Relu(_Elementwise):
         dx = ready(dout, saved.dtype)
         if dx.shape != saved.shape:
             self._check_gradient(dx, saved.shape)
-        flat = dx.reshape(-1)
-        if not flat.flags.writeable:
-            flat = flat.copy()
-        backends.current().activation_bwd(flat, flat, saved.reshape(-1), self._kind, 0.0)
-        return dx if flat.base is dx or flat is dx else flat.reshape(saved.shape)
+        if not dx.flags.writeable:
+            dx = dx.copy()
+        flat = dx.ravel()
+        backends.current().activation_bwd(flat, flat, saved.ravel(), self._kind, 0.0)
+        return dx
 
 
 class Sigmoid(_Elementwise):
@@ -156,7 +155,7 @@ class Sigmoid(_Elementwise):
         The result of `forward`.
     """
 
-    _kind = Activation.SIGMOID
+    _kind = int(Activation.SIGMOID)
 
     @property
     def out(self):
@@ -166,7 +165,7 @@ class Sigmoid(_Elementwise):
 class Tanh(_Elementwise):
     """Hyperbolic tangent; `out` is the result of `forward`."""
 
-    _kind = Activation.TANH
+    _kind = int(Activation.TANH)
 
     @property
     def out(self):
@@ -176,7 +175,7 @@ class Tanh(_Elementwise):
 class Softplus(_Elementwise):
     """``log(1 + e^x)``; `out` is the result of `forward`."""
 
-    _kind = Activation.SOFTPLUS
+    _kind = int(Activation.SOFTPLUS)
 
     @property
     def out(self):
@@ -186,7 +185,7 @@ class Softplus(_Elementwise):
 class Swish(_Elementwise):
     """``x / (1 + e^-x)``; `x` is the input of `forward`."""
 
-    _kind = Activation.SWISH
+    _kind = int(Activation.SWISH)
     _saves_input = True
 
     @property
@@ -208,7 +207,7 @@ class LeakyRelu(_Elementwise):
         Where ``x <= 0``.
     """
 
-    _kind = Activation.LEAKY_RELU
+    _kind = int(Activation.LEAKY_RELU)
     _saves_input = True
 
     def __init__(self, alpha=0.01):
@@ -532,6 +531,10 @@ class Dropout(_Layer):
         self.dropout_ratio = dropout_ratio
         self._drawn = None
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        return state if self._drawn is None else state | {"_drawn": self._drawn.copy()}
+
     @property
     def mask(self):
         return None if self._drawn is None else self._drawn > 0
@@ -541,10 +544,11 @@ class Dropout(_Layer):
         x = natural(x)
         if not train_flg:
             return x * x.dtype.type(1.0 - self.dropout_ratio)
-        drawn = np.random.rand(*x.shape)
-        keep = drawn if x.dtype is F64 and x.ndim else _empty(x.shape, x.dtype)
-        self._drawn = np.greater(drawn, self.dropout_ratio, out=keep)
-        return x * keep
+        kept = self._drawn
+        if kept is None or kept.shape != x.shape or kept.dtype is not x.dtype:
+            kept = _empty_like(x)  # else the memory of the last mask, which nobody else has: new pages are dear
+        self._drawn = draw_kept(kept, self.dropout_ratio)
+        return x * kept
 
     def backward(self, dout):
         """``dout * mask``; a new array."""
