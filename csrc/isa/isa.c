@@ -2,20 +2,23 @@
 #include "cpu.h"
 #include "fusednet.h"
 
+#include <stddef.h>
+
 static const struct {
     const char *name;
     unsigned needs; /* fn_cpu_feature */
     const fn_table *table;
+    const fn_bf16 *own; /* what takes the place of the table's; NULL: nothing */
 } isas[] = {
 #if FN_BUILD_X86
-    {"avx512_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16, &fn_table_avx512_bf16},
-    {"avx512", FN_CPU_AVX512, &fn_table_avx512},
-    {"avx2", FN_CPU_AVX2, &fn_table_avx2},
+    {"avx512_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16, &fn_table_avx512, &fn_own_avx512_bf16},
+    {"avx512", FN_CPU_AVX512, &fn_table_avx512, NULL},
+    {"avx2", FN_CPU_AVX2, &fn_table_avx2, NULL},
 #endif
 #if FN_BUILD_NEON
-    {"neon", FN_CPU_NEON, &fn_table_neon},
+    {"neon", FN_CPU_NEON, &fn_table_neon, NULL},
 #endif
-    {"scalar", 0, &fn_table_scalar},
+    {"scalar", 0, &fn_table_scalar, NULL},
 };
 
 int fn_isa_count(void) { return (int)(sizeof isas / sizeof isas[0]); }
@@ -24,4 +27,20 @@ const char *fn_isa_name(int i) { return isas[i].name; }
 
 int fn_isa_supported(int i) { return (fn_cpu_features() & isas[i].needs) == isas[i].needs; }
 
-const fn_table *fn_isa_table(int i) { return isas[i].table; }
+/* The table with the instruction set's own. There is one such set, whose table is made when it is first asked for; all
+ * who ask hold Python's lock. */
+static const fn_table *with_own(const fn_table *table, const fn_bf16 *own)
+{
+    static fn_table made;
+    if (made.isa) return &made;
+    made = *table;
+    made.kernel[0][FN_K_affine_fwd] = own->affine_fwd;
+    made.kernel[0][FN_K_affine_bwd_dx] = own->affine_bwd_dx;
+    made.kernel[0][FN_K_affine_bwd_dw] = own->affine_bwd_dw;
+    made.probe[0].dot = own->dot;
+    made.probe[0].dot_flop = own->dot_flop;
+    made.isa = own->isa;
+    return &made;
+}
+
+const fn_table *fn_isa_table(int i) { return isas[i].own ? with_own(isas[i].table, isas[i].own) : isas[i].table; }

@@ -1,5 +1,9 @@
-/* The AVX-512 kernels with products of bfloat16, as one table: fn_table_avx512_bf16. */
+/* The AVX-512 products with multiply-adds of bfloat16 numbers: what this instruction set has of its own. Its other
+ * kernels are fn_table_avx512's (isa.c). */
 #include "vec_avx512.h"
+
+/* Everything is included, and what the products do not use is left out. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 
 /* Two vectors of floats rounded to bfloat16 and put in words of 32 bits: neighbours together (words of low, then those of
  * high), or the two of the same place (pairs). */

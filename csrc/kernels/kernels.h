@@ -81,7 +81,16 @@ typedef struct {
     fn_math math[2];
 } fn_table;
 
-extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_avx512_bf16, fn_table_neon;
+/* What an instruction set with multiply-adds of bfloat16 numbers has of its own, all of it for float. */
+typedef struct {
+    const char *isa;
+    fn_kernel affine_fwd, affine_bwd_dx, affine_bwd_dw;
+    double (*dot)(int64_t repeat); /* as in fn_probe */
+    int64_t dot_flop;
+} fn_bf16;
+
+extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_neon;
+extern const fn_bf16 fn_own_avx512_bf16;
 
 #endif
 

@@ -1,4 +1,5 @@
-/* All kernels of one instruction set, for both dtypes, and the table that exports them.
+/* All kernels of one instruction set, for both dtypes, and the table that exports them; of one that only adds products
+ * of bfloat16 to another (FN_BF16), these.
  *
  * Included once by each isa_<isa>.c after its vec_<isa>.h and gemm_ukr_<isa>.h, with FN_ISA defined. Everything here
  * is static but the table: nothing compiled for one instruction set can be linked into another's path. */
@@ -30,11 +31,15 @@
 #define FN_TABLE FN_PASTE(fn_table, FN_ISA)
 
 #if FN_BF16
-#define FN_PROBE_DOT fn_probe_dot_f32, 2 * FN_PROBE_FLOP(FN_LANES_f32)
+const fn_bf16 FN_PASTE(fn_own, FN_ISA) = {
+    .isa = FN_STRING(FN_ISA),
+    .affine_fwd = fn_affine_fwd_f32,
+    .affine_bwd_dx = fn_affine_bwd_dx_f32,
+    .affine_bwd_dw = fn_affine_bwd_dw_f32,
+    .dot = fn_probe_dot_f32,
+    .dot_flop = 2 * FN_PROBE_FLOP(FN_LANES_f32),
+};
 #else
-#define FN_PROBE_DOT NULL, 0
-#endif
-
 const fn_table FN_TABLE = {
     .isa = FN_STRING(FN_ISA),
     .kernel = {
@@ -48,7 +53,7 @@ const fn_table FN_TABLE = {
         },
     },
     .probe = {
-        {fn_probe_fma_f32, FN_PROBE_FLOP(FN_LANES_f32), FN_PROBE_DOT,
+        {fn_probe_fma_f32, FN_PROBE_FLOP(FN_LANES_f32), NULL, 0,
          fn_probe_read_f32, fn_probe_write_f32, fn_probe_update_f32},
         {fn_probe_fma_f64, FN_PROBE_FLOP(FN_LANES_f64), NULL, 0,
          fn_probe_read_f64, fn_probe_write_f64, fn_probe_update_f64},
@@ -58,3 +63,4 @@ const fn_table FN_TABLE = {
         {fn_math_exp_f64, fn_math_tanh_f64, FN_ULP_EXP_f64, FN_ULP_TANH_f64},
     },
 };
+#endif
