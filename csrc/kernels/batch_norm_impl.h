@@ -15,13 +15,18 @@
  *    of its own, and the sums are joined at the end. The arithmetic follows from the shape; a part that has not all
  *    columns, or finds gaps between rows, copies them together first.
  * e) linear and relu (backward: leaky_relu too) are fused into the loops, the others applied to pieces in the cache.
- *    The slope is a factor: a selection would become a masked load, which starts no hardware prefetch. */
+ *    The slope is a factor: a selection would become a masked load, which starts no hardware prefetch.
+ * f) What is applied takes FN_BN_FAR rows side by side, so that what belongs to a column is loaded once for both. They
+ *    too are far apart, each in a run of its own, and their distance is kept from being a multiple of 4 KB, or they
+ *    would meet in the same sets of the first-level cache: neighbours, and four rows, were no faster than one. The pass
+ *    of backward has twice the streams and gained nothing (2026-11, Zen 5). */
 #undef FN_BN_STRIP
 #define FN_BN_STRIP ((int64_t)(4096 / sizeof(FN_T)))
 
 #ifndef FN_BN_RUN
 #define FN_BN_RUN 127 /* (wide) rows; odd, which spreads the runs over the sets of the cache */
 #define FN_BN_SIDE 6  /* rows added at a time, at most */
+#define FN_BN_FAR 2   /* rows that are applied at a time */
 #define FN_BN_HEAD 8  /* rows that give the first shift, and a sixteenth of the first block */
 
 /* What is summed; the constant that selects the code of a loop. */
@@ -313,18 +318,47 @@ FN_DEFINE(batch_norm_bwd_reduce)
 
 /* ---- elementwise --------------------------------------------------------------------------------------------- */
 
-/* Which rows of an m by n matrix are this part's, and how many of them are taken as one row of FN_BN_STRIP elements or
- * less: more than one where n is small and rows follow each other without gaps. */
+/* Which rows of an m by n matrix are this part's, and how many of them are taken as one row of less than FN_BN_STRIP
+ * elements: more than one where n is small and rows follow each other without gaps. */
 static int64_t FN_NAME(fn_bn_part_rows)(int64_t m, int64_t n, int gaps, const fn_part *part, int64_t *begin,
                                         int64_t *end)
 {
     fn_split_rows(m, n < FN_LINE ? (FN_LINE + n - 1) / n : 1, part, begin, end);
-    const int64_t fold = FN_BN_STRIP / n, rows = *end - *begin;
+    const int64_t fold = (FN_BN_STRIP - FN_LINE) / n, rows = *end - *begin;
     if (gaps || fold <= 1 || rows <= 1) return 1;
     return fold < rows ? fold : rows;
 }
 
-/* y = max(floor, scale (x - mean) + beta) for a row of `cols` elements. */
+/* How many of `rows` rows are a run, where FN_BN_FAR runs go side by side: an odd number of wide rows. */
+static int64_t FN_NAME(fn_bn_run)(int64_t rows, int64_t fold)
+{
+    const int64_t run = rows / (FN_BN_FAR * fold);
+    return (run - (run > 1 && run % 2 == 0)) * fold;
+}
+
+/* y = max(floor, scale (x - mean) + beta) for elements c to c + count - 1 of FN_BN_FAR rows, ldy and ldx apart. */
+FN_INLINE void FN_NAME(fn_bn_fwd_at)(FN_T *y, int64_t ldy, const FN_T *x, int64_t ldx, const FN_NAME(fn_bn_scratch) *t,
+                                     int64_t c, int64_t count, V floor)
+{
+    const V shift = FN_NAME(fn_load)(t->shift + c, count), scale = FN_NAME(fn_load)(t->scale + c, count);
+    const V offset = FN_NAME(fn_load)(t->offset + c, count);
+#pragma GCC unroll 2
+    for (int r = 0; r < FN_BN_FAR; r++) {
+        const V from = VF(sub)(FN_NAME(fn_load)(x + r * ldx + c, count), shift);
+        FN_NAME(fn_store)(y + r * ldy + c, VF(max)(floor, VF(fma)(from, scale, offset)), count);
+    }
+}
+
+/* The same for rows of `cols` elements. */
+FN_INLINE void FN_NAME(fn_bn_fwd_far)(FN_T *y, int64_t ldy, const FN_T *x, int64_t ldx,
+                                      const FN_NAME(fn_bn_scratch) *t, int64_t cols, V floor)
+{
+    int64_t c = 0;
+    for (; c + LANES <= cols; c += LANES) FN_NAME(fn_bn_fwd_at)(y, ldy, x, ldx, t, c, LANES, floor);
+    if (c < cols) FN_NAME(fn_bn_fwd_at)(y, ldy, x, ldx, t, c, cols - c, floor);
+}
+
+/* The same for one row. */
 FN_INLINE void FN_NAME(fn_bn_fwd_row)(FN_T *y, const FN_T *x, const FN_NAME(fn_bn_scratch) *t, int64_t cols, V floor,
                                       int stream)
 {
@@ -355,7 +389,11 @@ FN_DEFINE(batch_norm_fwd)
         FN_NAME(fn_bn_repeat)(t->shift, width, fold * width);
         FN_NAME(fn_bn_repeat)(t->scale, width, fold * width);
         FN_NAME(fn_bn_repeat)(t->offset, width, fold * width);
-        for (int64_t i = begin; i < end; i += fold) {
+        const int64_t run = fused && !stream ? FN_NAME(fn_bn_run)(end - begin, fold) : 0;
+        for (int64_t i = begin; i < begin + run; i += fold)
+            FN_NAME(fn_bn_fwd_far)(a->y + i * a->ld_y + j, run * a->ld_y, a->x + i * a->ld_x + j, run * a->ld_x, t,
+                                   fold * width, floor);
+        for (int64_t i = begin + FN_BN_FAR * run; i < end; i += fold) {
             const int64_t cols = end - i < fold ? (end - i) * width : fold * width;
             const FN_T *const x = a->x + i * a->ld_x + j;
             FN_T *const y = a->y + i * a->ld_y + j;

@@ -2,7 +2,8 @@
  *
  * a) A sum over FN_CHUNK elements keeps several vectors of double, so it is exact to a few units of double whatever the
  *    dtype; conversion and all are hidden behind the memory traffic. Chunks are the grain of splitting and of order.
- *    |x| of floats needs no conversion where bits can be moved (v_shrunk_f64); for squares that is slower (2026-11,
+ *    |x| of floats needs no conversion where bits can be moved (v_shrunk_f64); for squares that is slower, alone or in
+ *    turns with conversions, of which there is one a cycle: two cycles a line of floats, from L1 as from L2 (2026-11,
  *    Zen 5).
  * b) The prediction is the first largest element of a row; the first NaN counts as the largest, as in NumPy. Whether it
  *    is at the label needs no search: all before are less than it, all after at most equal. */
