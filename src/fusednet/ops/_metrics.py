@@ -14,8 +14,6 @@ from fusednet.ops._losses import weight_of
 
 
 def _weights(function, weights, shape):
-    if weights is None:
-        return None
     if weights.shape != shape:
         raise ValueError(f"{function}: weights have shape {weights.shape}; wanted {shape}, one for each row")
     return weights.ravel()
@@ -27,9 +25,11 @@ def _count(function, scores, labels, weights):
         scores = array(function, "scores", scores)
     if type(labels) is not np.ndarray:
         labels = array(function, "labels", labels)
-    if scores.ndim < 2:
+    axes = scores.ndim
+    if axes < 2:
         raise misfit(function, "2 or more axes, (..., n)", scores=scores)
-    if labels.ndim == scores.ndim:
+    table = current()
+    if labels.ndim == axes:
         dtype = ready2(scores, labels) if weights is None else ready3(scores, labels, weights)
         if dtype is None:
             dtype, scores, labels, weights = convert(function, False, scores=scores, labels=labels, weights=weights)
@@ -37,17 +37,18 @@ def _count(function, scores, labels, weights):
             raise misfit(
                 function, "the same shape, or integer labels (...) for scores (..., n)", scores=scores, labels=labels
             )
-        target, kernel = rows(labels), current().correct_targets
+        target, kernel = rows(labels), table.correct_targets
     else:
         dtype = ready1(scores) if weights is None else ready2(scores, weights)
         if dtype is None:
             dtype, scores, weights = convert(function, False, scores=scores, weights=weights)
-        target = class_labels(function, labels, scores.shape[:-1], scores.shape[-1])
-        kernel = current().correct_labels
-    weights = _weights(function, weights, scores.shape[:-1])
-    m = target.shape[0]
+        shape = scores.shape
+        target, kernel = class_labels(function, labels, shape[:-1], shape[-1]), table.correct_labels
+    if weights is not None:
+        weights = _weights(function, weights, scores.shape[:-1])
+    m = len(target)
     correct = empty(m, dtype)
-    kernel(correct, rows(scores), target, weights)
+    kernel(correct, scores if axes == 2 else rows(scores), target, weights)
     return total(correct), weights, m
 
 
@@ -96,7 +97,7 @@ def accuracy(scores, labels, weights=None):
         As `count_correct`, and if there are no rows or the weights sum to 0.
     """
     correct, weights, m = _count("accuracy", scores, labels, weights)
-    return correct / weight_of("accuracy", weights, m)
+    return correct / (m if weights is None and m else weight_of("accuracy", weights, m))
 
 
 def binary_accuracy(scores, targets, weights=None, *, threshold=0.5):
@@ -136,7 +137,8 @@ def binary_accuracy(scores, targets, weights=None, *, threshold=0.5):
     m, n = shape[0], math.prod(shape[1:])
     if len(shape) != 2:
         scores, targets = scores.reshape(m, n), targets.reshape(m, n)
-    weights = _weights(function, weights, (m,))
+    if weights is not None:
+        weights = _weights(function, weights, (m,))
     divisor = weight_of(function, weights, m)
     correct = empty(m, dtype)
     current().correct_binary(correct, scores, targets, weights, threshold)
