@@ -9,6 +9,7 @@ b) Threads are shared out here too, from the kernels' cost, so that both walkers
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,8 +98,7 @@ class FromCell:
         return self.begin * self.cell.array.itemsize
 
 
-@dataclass(frozen=True, eq=False)
-class BoundOp:
+class BoundOp(NamedTuple):
     """A call that stands ready.
 
     Attributes
@@ -137,6 +137,13 @@ class BoundProgram:
     rows: int
 
 
+_PLACES = frozenset({Column, Flat, Loaded, Part, PerRow, Rows, Scalar})
+"""Classes of arguments that stand for something else; of all others only names of tensors do."""
+
+
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int32", "int64")}
+
+
 class Binder:
     """Puts arrays in the places of a plan's tensors.
 
@@ -173,30 +180,29 @@ class Binder:
         tensor = self.plan.tensors[name]
         if tensor.region != "work":
             return self.arrays[name]
-        shape = tuple(rows if extent == "m" else extent for extent in tensor.shape)
-        nbytes = tensor.bytes(rows)
-        return self.arena[tensor.offset : tensor.offset + nbytes].view(tensor.dtype).reshape(shape)
+        shape = tuple([rows if extent == "m" else extent for extent in tensor.shape])
+        return np.ndarray(shape, _DTYPES[tensor.dtype], self.arena, tensor.offset)
 
     def _argument(self, argument, rows: int):
-        if argument is None or isinstance(argument, (int, float)):
-            return argument
-        if isinstance(argument, str):
+        kind = type(argument)
+        if kind is str:
             return self._array(argument, rows)
-        if isinstance(argument, Flat):
-            return self._array(argument.tensor, rows).reshape(-1)
-        if isinstance(argument, Column):
-            return self._array(argument.tensor, rows).reshape(-1, 1)
-        if isinstance(argument, Part):
-            return self._array(argument.tensor, rows)[argument.begin : argument.end]
-        if isinstance(argument, PerRow):
+        if kind not in _PLACES:
+            return argument
+        if kind is PerRow:
             return argument.number / rows
-        if isinstance(argument, Scalar):
+        if kind is Scalar:
             return StepScalar(self.plan.scalars.index(argument), argument.name == "step")
-        if isinstance(argument, Loaded):
-            return Load(self._array(argument.tensor, rows))
-        if isinstance(argument, Rows):
-            return RowsFrom(self._array(argument.tensor, rows), rows, argument.flat)
-        return argument
+        array = self._array(argument.tensor, rows)
+        if kind is Flat:
+            return array.reshape(-1)
+        if kind is Column:
+            return array.reshape(-1, 1)
+        if kind is Part:
+            return array[argument.begin : argument.end]
+        if kind is Loaded:
+            return Load(array)
+        return RowsFrom(array, rows, argument.flat)
 
 
 def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tuple[BoundOp, ...]:

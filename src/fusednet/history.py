@@ -65,6 +65,7 @@ class History:
         self.stopped = ""
         self._epochs_of: dict[str, list[int]] = {}
         self._first_step = 0
+        self._recording = False  # whether `record_epoch` has begun to take something in
         self._before = 0.0  # seconds that the epoch under way had taken when its state was saved
         self._began = time.perf_counter()
 
@@ -112,6 +113,7 @@ class History:
         self._forget_partial()
         logs = {key: float(value) for key, value in logs.items()}
         now = time.perf_counter()
+        self._recording = True
         self.time.append(self._before + now - self._began if seconds is None else float(seconds))
         self._before, self._began = 0.0, now
         self.steps.append(int(step))
@@ -121,10 +123,13 @@ class History:
         if "learning_rate" in logs:
             for layer, factor in self.params.get("learning_rate_factors", {}).items():
                 self.learning_rate.setdefault(layer, []).append(logs["learning_rate"] * factor)
-        self.epoch.append(int(epoch))  # last: from here on the epoch counts
+        self.epoch.append(int(epoch))  # from here on the epoch counts
+        self._recording = False
 
     def _forget_partial(self) -> None:
         """Drop entries of an epoch whose `record_epoch` was interrupted."""
+        if not self._recording:
+            return
         count, last = len(self.epoch), self.epoch[-1] if self.epoch else -1
         for values in (self.time, self.steps, *self.learning_rate.values()):
             del values[count:]
@@ -135,6 +140,7 @@ class History:
             if not epochs:
                 self.history.pop(key, None)
                 del self._epochs_of[key]
+        self._recording = False
 
     def record_validation(self, step: int, epoch: int, results: dict) -> None:
         """Take in a validation inside of an epoch.

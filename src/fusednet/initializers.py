@@ -98,7 +98,11 @@ class RandomUniform(Initializer):
         _check(self, "limit", 0)
 
     def __call__(self, shape, rng):
-        return self.limit * (2.0 * rng.random(shape) - 1.0)
+        values = rng.random(shape)
+        values *= 2.0
+        values -= 1.0
+        values *= self.limit
+        return values
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

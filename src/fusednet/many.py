@@ -240,7 +240,8 @@ def anew(model: Sequential, seed: int) -> Sequential:
     if model.memory is not None:
         raise ValueError("the model has weights already; wanted one that is only compiled, since it is made anew with "
                          "other seeds")
-    other = Sequential(model.layers, seed, dtype=model.dtype, name=model.name)
+    other = Sequential((), seed, dtype=model.dtype, name=model.name)
+    other._given, other.network = list(model._given), model.network  # its names too
     other.compile(model.optimizer_spec, model.loss, model.metrics, matmul_precision=model.matmul_precision)
     return other
 

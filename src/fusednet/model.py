@@ -22,7 +22,7 @@ from fusednet.metrics import Metric
 from fusednet.metrics import resolve_all as resolve_metrics
 from fusednet.predictor import LEAST_ROWS, Predictor
 from fusednet.runner import NotFinite, Runner
-from fusednet.spec import Dropout, Layer, Network
+from fusednet.spec import BatchNormalization, Dense, Dropout, Layer, Network
 from fusednet.streams import StreamRows
 
 _PLANS = 64  # are kept
@@ -170,8 +170,14 @@ class Sequential:
 
     def rate_at(self, step: int) -> float:
         """The learning rate of the step after `step` steps."""
+        return self.rates_at([step])[0]
+
+    def rates_at(self, steps: list[int]) -> list[float]:
+        """The same of several."""
         self._need_compiled("learning_rate")
-        return self._rate if self._rate is not None else float(self.optimizer_spec.learning_rate(np.array([step]))[0])
+        if self._rate is not None:
+            return [self._rate] * len(steps)
+        return self.optimizer_spec.learning_rate(np.array(steps, np.int64)).tolist()
 
     def rate_factors(self) -> dict[str, float]:
         """By what each layer with weights multiplies the learning rate."""
@@ -422,7 +428,7 @@ class Sequential:
         return fit
 
     def _check_trainable(self, features: int) -> None:
-        if not any(stage.has_parameters for stage in fuse.chain(self.network.with_features(features)).stages):
+        if not any(isinstance(layer, (BatchNormalization, Dense)) for layer in self.layers):
             raise ValueError("fit: no layer has weights; there is nothing to train")
 
     @contextmanager

@@ -20,7 +20,7 @@ def empty(elements: int, dtype, fill: float | None = None) -> np.ndarray:
     """A 1-D array that begins on a 64-byte boundary; `fill` None leaves its content undefined."""
     dtype = np.dtype(dtype)
     raw = np.empty(elements * dtype.itemsize + ALIGNMENT, np.uint8)
-    begin = -raw.ctypes.data % ALIGNMENT
+    begin = -raw.__array_interface__["data"][0] % ALIGNMENT
     array = raw[begin : begin + elements * dtype.itemsize].view(dtype)
     if fill is not None:
         array.fill(fill)

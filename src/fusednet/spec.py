@@ -452,7 +452,14 @@ class Network:
         return next((layer for layer in self.layers if isinstance(layer, Normalization)), None)
 
     def with_features(self, features: int) -> "Network":
-        return self if features == self.features else replace(self, features=features)
+        """The same network for data of so many columns; one object, however often it is asked for."""
+        if features == self.features:
+            return self
+        known = self.__dict__.get("_with_features")
+        if known is None or known.features != features:
+            known = replace(self, features=features)
+            object.__setattr__(self, "_with_features", known)
+        return known
 
 
 def replace_name(layer: Layer, name: str) -> Layer:

@@ -266,7 +266,8 @@ class Fit:
         self.model, self.schedule, self.validation = model, schedule, validation
         self.history = History()
         bars, given = [ProgressBar(schedule.verbose)] if schedule.verbose else [], CallbackList(callbacks)
-        self.callbacks = CallbackList([*bars, *given.callbacks], model)
+        self.callbacks = CallbackList([*bars, *given.callbacks]) if bars else given
+        self.callbacks.set_model(model)
         self._may_change = given.wants("on_train_end")  # the weights, when all steps are done
         self._rows = rows
         self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
@@ -434,7 +435,8 @@ class Fit:
             ended = self.epoch > epoch
             self._validate_within()
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
-                logs = self._epoch_logs(self._progress.epochs[-1], self.model.step) if ended else self._running_logs()
+                rate = self.model.learning_rate
+                logs = self._epoch_logs(self._progress.epochs[-1], rate) if ended else self._running_logs()
                 batch = self.steps_per_epoch if ended else int(self.cursor[interp.EPOCH_STEP])
                 self.callbacks.on_train_batch_end(batch - 1, logs)
         if self.epoch > epoch:
@@ -477,18 +479,23 @@ class Fit:
         logs = results(self._plan, self.sums, int(self.cursor[interp.EPOCH_STEP]))
         return logs | {"learning_rate": self.model.learning_rate}
 
-    def _epoch_logs(self, sums: np.ndarray, step: int) -> dict[str, float]:
-        """Of an epoch that ended with step number `step`."""
-        return results(self._plan, sums, self.steps_per_epoch) | {"learning_rate": self.model.rate_at(step)}
+    def _epoch_logs(self, sums: np.ndarray, rate: float) -> dict[str, float]:
+        """Of an epoch that ended with this learning rate."""
+        return results(self._plan, sums, self.steps_per_epoch) | {"learning_rate": rate}
 
     def _collect(self, *, told: bool = True) -> None:
         """Put the epochs that have ended into the history, and tell the callbacks."""
         ended = self._progress.epochs[self._seen :]
-        first = self.epoch - len(ended)
-        for i, sums in enumerate(ended):
-            epoch, later = first + i, (len(ended) - 1 - i) * self.steps_per_epoch
-            step = self.model.step - int(self.cursor[interp.EPOCH_STEP]) - later
-            logs = self._epoch_logs(sums, step)
+        if not ended:
+            return
+        first, last = self.epoch - len(ended), self.model.step - int(self.cursor[interp.EPOCH_STEP])
+        steps = [last - (len(ended) - 1 - i) * self.steps_per_epoch for i in range(len(ended))]
+        rates: list[float] = []
+        for i, (sums, step) in enumerate(zip(ended, steps, strict=True)):
+            if not rates or self.callbacks.wants("on_epoch_end"):  # which may have set another
+                rates[i:] = self.model.rates_at(steps[i:])
+            epoch = first + i
+            logs = self._epoch_logs(sums, rates[i])
             seconds, validated = float(sums[0]), self._progress.followed.get(epoch)
             if validated is not None:
                 logs |= self.validation.logs(validated, "val_")
