@@ -95,7 +95,8 @@ def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, see
     (4, ['val_accuracy', 'val_loss'])
     """
     _check_arguments(on_error, workers, options)
-    recruits = [recruit(config, build, i) for i, config in enumerate(configs)]
+    taken = taken_by(build)
+    recruits = [recruit(config, build, i, taken) for i, config in enumerate(configs)]
     if not recruits:
         raise ValueError("fit_many: there are no configs; wanted at least one")
     shared = Shared(x, y, sample_weight, validation_data)
@@ -163,8 +164,8 @@ class Recruit:
     seeded: bool = False
 
 
-def recruit(config, build: Callable | None, place: int) -> Recruit:
-    """What a config stands for."""
+def recruit(config, build: Callable | None, place: int, taken: Callable[..., bool] | None = None) -> Recruit:
+    """What a config stands for; `taken` is `taken_by` of `build`, for who has asked for it already."""
     where = f"config {place}"
     if isinstance(config, Sequential):
         return Recruit(_compiled(config, where), config.name, own=True)
@@ -175,7 +176,7 @@ def recruit(config, build: Callable | None, place: int) -> Recruit:
             raise TypeError(f"{where} is a dict; wanted the argument build, a function that makes a network of it")
         if is_estimator(build):
             return Recruit(with_params(build, config, None), config)
-        taken = _taken_by(build)
+        taken = taken or taken_by(build)
         options = {name: value for name, value in config.items() if name in OPTIONS and not taken(name, False)}
         arguments = {name: value for name, value in config.items() if name not in options}
         seed = None if taken("seed") else arguments.pop("seed", None)
@@ -191,8 +192,8 @@ def recruit(config, build: Callable | None, place: int) -> Recruit:
     raise TypeError(f"{where} is {type(config).__name__}; wanted a dict, a function or a compiled Sequential")
 
 
-def _taken_by(function: Callable) -> Callable[..., bool]:
-    """Whether a function has an argument of a name."""
+def taken_by(function: Callable | None) -> Callable[..., bool]:
+    """Whether a function has an argument of a name; of what is none, it may."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # of a builtin

@@ -8,7 +8,7 @@ b) Names and defaults are Keras's. Where the arithmetic of others differs it is 
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -71,7 +71,9 @@ class Optimizer:
 
     def without_rate(self) -> "Optimizer":
         """The same with a learning rate of 1: all that a plan depends on."""
-        return replace(self, learning_rate=1.0)
+        copy = object.__new__(type(self))  # all else has been checked
+        copy.__dict__.update(self.__dict__, learning_rate=_RATE_1)
+        return copy
 
     def scalars(self, step: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
         """The numbers of the steps, by name.
@@ -99,6 +101,7 @@ class Optimizer:
         return ("lr",)
 
 
+_RATE_1 = schedules.resolve(1.0)
 _UNIT = (0, 1, False, True)
 _POSITIVE = (0, math.inf, True, False)
 

@@ -115,7 +115,7 @@ class Runner:
         self.steps_per_epoch = steps_per_epoch or -(-source.rows // self.batch)
         self._scalars = scalars
         self._steps = 512  # of the next call; grows to what SECONDS allow
-        self._records = np.zeros((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
+        self._records = np.empty((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
         self._every = 0  # how many epochs `follow` said
         self._order = None
         if source.shuffled or source.chosen is not None:

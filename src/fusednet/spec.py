@@ -10,7 +10,7 @@ c) The same layer object may stand in several places or networks: parameters bel
 
 import math
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 
 from fusednet import errors
 from fusednet.backends import table
@@ -457,7 +457,8 @@ class Network:
             return self
         known = self.__dict__.get("_with_features")
         if known is None or known.features != features:
-            known = replace(self, features=features)
+            known = object.__new__(type(self))  # the layers have been named and checked
+            known.__dict__.update({each.name: getattr(self, each.name) for each in fields(self)}, features=features)
             object.__setattr__(self, "_with_features", known)
         return known
 

@@ -8,7 +8,8 @@ c) Test rows are refused by name: what is chosen by them cannot be judged by the
 """
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -73,15 +74,15 @@ class Objective:
         **running
             Of `many.train`.
         """
-        jobs = []
+        jobs, taken = [], many.taken_by(self._build)
         for number, params in chosen:
-            recruit = many.recruit(params, self._build, number)
+            recruit = many.recruit(params, self._build, number, taken)
             jobs += many.make_jobs([recruit], self._shared, self._division, self._seed, self._options, first=number)
         if watch is not None:
             for job in jobs:
                 job.callbacks.append(watch(job.index, job.fold or 0))
         waiting: dict[int, list[Fitted]] = {}
-        folds = {number: sum(job.index == number for job in jobs) for number, _ in chosen}
+        folds = Counter(job.index for job in jobs)
         params_of = dict(chosen)
 
         def ended(one: Fitted) -> None:
@@ -108,7 +109,7 @@ class Objective:
         histories = [part.history.history for part in parts]
         trial.curve = _mean_curve(histories, self.monitor)
         trial.training_curve = _mean_curve(histories, self.monitor.removeprefix("val_"))
-        trial.scores = {key: float(np.mean([part.scores[key] for part in parts])) for key in parts[0].scores}
+        trial.scores = {key: _mean([part.scores[key] for part in parts]) for key in parts[0].scores}
         trial.fold_scores = [part.scores[self.monitor] for part in parts]
         if any(part.history.stopped for part in parts):
             trial.state = "diverged"
@@ -120,7 +121,12 @@ class Objective:
 def _mean_curve(histories: list[dict], key: str) -> list[float]:
     """The mean over folds, as far as all of them go."""
     curves = [history.get(key, []) for history in histories]
-    return [float(np.mean(values)) for values in zip(*curves, strict=False)]
+    return [_mean(values) for values in zip(*curves, strict=False)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Their mean; that of one is itself, and NumPy asked for it would take as long as an epoch's results."""
+    return float(np.mean(values)) if len(values) > 1 else values[0]
 
 
 def prepare(build, x, y, *, seed: int, monitor: str | None, mode: str, validation_split: float, validation_data,

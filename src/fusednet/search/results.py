@@ -7,6 +7,7 @@ b) Of models only the best trial's stay; a trial is numbers, whatever the number
 """
 
 import math
+from bisect import insort
 from dataclasses import dataclass, field
 
 from fusednet import errors
@@ -56,6 +57,10 @@ class Trial:
     error: str = ""
 
 
+def _has_score(trial: Trial) -> bool:
+    return trial.state == "complete" and not math.isnan(trial.score)
+
+
 class Results:
     """The trials of a search.
 
@@ -84,6 +89,7 @@ class Results:
         self.space, self.spaces = space, [space]
         self.trials: list[Trial] = []
         self.best_models: list = []
+        self._leader: Trial | None = None  # the best so far: a search of many trials does not sort them after each
 
     def better(self, score: float, other: float) -> bool:
         """Whether a score is better than another; NaN is not, and any number is better than it."""
@@ -91,15 +97,16 @@ class Results:
 
     def add(self, trial: Trial, models: list) -> None:
         """Take a trial in; its models stay if it is the best."""
-        self.trials.append(trial)
-        self.trials.sort(key=lambda one: one.number)
-        if next(iter(self.ranked()), None) is trial:
-            self.best_models = models
+        insort(self.trials, trial, key=lambda one: one.number)
+        if _has_score(trial) and (self._leader is None or self._rank(trial) < self._rank(self._leader)):
+            self._leader, self.best_models = trial, models
+
+    def _rank(self, trial: Trial) -> tuple:
+        return -trial.score if self.upwards else trial.score, trial.number
 
     def ranked(self) -> list[Trial]:
         """Trials that have been completed with a score, the best first; of equal ones the earlier."""
-        scored = [trial for trial in self.trials if trial.state == "complete" and not math.isnan(trial.score)]
-        return sorted(scored, key=lambda trial: (-trial.score if self.upwards else trial.score, trial.number))
+        return sorted(filter(_has_score, self.trials), key=self._rank)
 
     @property
     def best(self) -> Trial:
