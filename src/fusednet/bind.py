@@ -166,34 +166,36 @@ class Binder:
     def program(self, rows: int) -> BoundProgram:
         """The plan's ops for batches of `rows` rows."""
         self._made: dict[str, np.ndarray] = {}
-        ops = bound(self.plan.ops, lambda argument: self._argument(argument, rows), rows, self.threads)
+        self._rows = rows
+        ops = bound(self.plan.ops, self._argument, rows, self.threads)
         return BoundProgram(ops, self.plan.commit, rows)
 
-    def _array(self, name: str, rows: int) -> np.ndarray:
-        if name not in self._made:
-            self._made[name] = self._find(name, rows)
-        return self._made[name]
+    def _array(self, name: str) -> np.ndarray:
+        array = self._made.get(name)
+        if array is None:
+            array = self._made[name] = self._find(name)
+        return array
 
-    def _find(self, name: str, rows: int) -> np.ndarray:
+    def _find(self, name: str) -> np.ndarray:
         if name in self.views:
             return self.views[name]
         tensor = self.plan.tensors[name]
         if tensor.region != "work":
             return self.arrays[name]
-        shape = tuple([rows if extent == "m" else extent for extent in tensor.shape])
+        shape = tuple([self._rows if extent == "m" else extent for extent in tensor.shape])
         return np.ndarray(shape, _DTYPES[tensor.dtype], self.arena, tensor.offset)
 
-    def _argument(self, argument, rows: int):
+    def _argument(self, argument):
         kind = type(argument)
         if kind is str:
-            return self._array(argument, rows)
+            return self._array(argument)
         if kind not in _PLACES:
             return argument
         if kind is PerRow:
-            return argument.number / rows
+            return argument.number / self._rows
         if kind is Scalar:
             return StepScalar(self.plan.scalars.index(argument), argument.name == "step")
-        array = self._array(argument.tensor, rows)
+        array = self._array(argument.tensor)
         if kind is Flat:
             return array.reshape(-1)
         if kind is Column:
@@ -202,7 +204,7 @@ class Binder:
             return array[argument.begin : argument.end]
         if kind is Loaded:
             return Load(array)
-        return RowsFrom(array, rows, argument.flat)
+        return RowsFrom(array, self._rows, argument.flat)
 
 
 def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tuple[BoundOp, ...]:
