@@ -597,7 +597,7 @@ static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
 {
     const int64_t left = g->n % LANES, most = FN_IS_f32 ? LANES / 2 : LANES / 4;
     const int turns = g->ra == 1 && g->ca != 1 && g->cb == 1 && !g->bias && !g->mask;
-    const int counts = g->n > LANES && g->n <= 16 * LANES && g->m >= 2 * LANES && g->k >= 2 * LANES;
+    const int counts = g->n > LANES && g->n <= 16 * LANES && g->m >= LANES && g->k >= 2 * LANES;
     return turns && counts && left <= most ? left : 0;
 }
 
