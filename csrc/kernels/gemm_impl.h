@@ -4,8 +4,8 @@
  *    It is instantiated for every (mr, nv) up to the instruction set's tile (FN_MR, FN_NV(mr), set by isa_<isa>.c), so
  *    edges in m cost no wasted rows; the edge in n is a part vector.
  * b) Every element of C is start, then k multiply-adds in order of k, in FN_T: blocking, packing and the number of
- *    parts change where a sum pauses in memory, never its bits. Only the narrow forms at the end (fn_dots) sum along
- *    vectors; they are chosen by the whole problem's shape.
+ *    parts change where a sum pauses in memory, never its bits. Only the narrow forms (fn_dots, gemm_quads_impl.h) sum
+ *    along vectors; they are chosen by the whole problem's shape.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
  *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
  *    enough to pay for it or B is transposed, read in place otherwise. The last panel is a vector wider where a panel of
@@ -23,6 +23,9 @@
 #define FN_GEMM_SHARED
 #ifndef FN_BF16
 #define FN_BF16 0
+#endif
+#ifndef FN_QUADS
+#define FN_QUADS 0
 #endif
 #ifndef FN_ODD_ROWS
 #define FN_ODD_ROWS 0
@@ -604,6 +607,9 @@ static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
 #if FN_BF16 && FN_IS_f32
 #include "gemm_bf16_impl.h"
 #endif
+#if FN_QUADS && FN_IS_f32
+#include "gemm_quads_impl.h"
+#endif
 
 /* The part's share of the product. The form is chosen by the whole problem, never by the part. */
 static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
@@ -629,6 +635,18 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
     if (g->precision == FN_PRECISION_medium && g->m >= 3 * FN_MR && g->n >= 4 * LANES && g->k >= 4 * LANES) {
         fn_blocked_words(g, i0, i1, j0, j1, part->scratch);
         return;
+    }
+#endif
+#if FN_QUADS && FN_IS_f32
+    const int64_t quads = j1 == g->n ? FN_NAME(fn_left_to_quads)(g) : 0;
+    if (quads) {
+        j1 -= quads;
+        if (i1 - i0 < FN_QUADS_FEW && g->cb == 1) {
+            FN_NAME(fn_few_by_quads)(g, i0, i1, j0, j1, quads);
+            return;
+        }
+        FN_NAME(fn_by_quads)(g, i0, i1, j1, quads, part->scratch);
+        if (j0 >= j1) return;
     }
 #endif
     const int64_t left = j1 == g->n ? FN_NAME(fn_left_over)(g) : 0;

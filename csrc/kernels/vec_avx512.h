@@ -8,6 +8,7 @@
 #define FN_LANES_f32 16
 #define FN_LANES_f64 8
 #define FN_RSQRT 1
+#define FN_QUADS 1
 typedef __m512 v_f32;
 typedef __m512d v_f64;
 typedef __mmask16 m_f32;
@@ -77,6 +78,36 @@ static inline v_f32 v_normal_f32(v_f32 a)
 static inline int v_all_f32(m_f32 m) { return m == 0xFFFF; }
 static inline float v_sum_f32(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_largest_f32(v_f32 a) { return _mm512_reduce_max_ps(a); }
+static inline v_f32 v_quad_f32(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+static inline v_f32 v_quad_part_f32(const float *p, int64_t count)
+{
+    return _mm512_broadcast_f32x4(_mm_maskz_loadu_ps((__mmask8)((1u << count) - 1u), p));
+}
+static inline void v_turn_f32(v_f32 *r)
+{
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+}
+/* lane 4 l + c to or from place quads l + c */
+static inline v_f32 v_spread_f32(v_f32 a, int quads)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i quarter = _mm512_srli_epi32(lane, 2), rest = _mm512_and_si512(lane, _mm512_set1_epi32(3));
+    return _mm512_permutexvar_ps(_mm512_add_epi32(_mm512_mullo_epi32(quarter, _mm512_set1_epi32(quads)), rest), a);
+}
+static inline v_f32 v_compact_f32(v_f32 a, int quads)
+{
+    const __m512i from = quads == 1   ? _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+                         : quads == 2 ? _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0)
+                                      : _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0);
+    return _mm512_permutexvar_ps(from, a);
+}
 
 /* ---- double ---- */
 static inline v_f64 v_load_f64(const double *p) { return _mm512_loadu_pd(p); }

@@ -25,6 +25,11 @@
  *   widen (p)                       the FN_LANES_f64 floats from p on as a double vector
  *   shrunk(a, &odd)                 only where FN_SHRUNK is defined: 2^-896 |a| of a float vector's even and odd lanes, by
  *                                   moving bits; of infinity and NaN something from 2^-768 on
+ *   quad (p), quad_part (p, count)  only where FN_QUADS is defined: the four floats from p on, or the first count of
+ *                                   them and 0, in each quarter of a vector of 16
+ *   turn (r[4])                     likewise: lane 4 l + q of r[c] and lane 4 l + c of r[q] change places
+ *   spread(a,n) compact(a,n)        likewise: lane 4 l + c of the spread one is lane n l + c of the compact one, for
+ *                                   c < n <= 3
  *   v_u32                           FN_LANES_f32 words: load store set1 add xor, below (unsigned);
  *                                   mul(a, c, *high), the low words of a times the scalar c
  *   v_fence()                       streamed stores are visible to other threads after it
