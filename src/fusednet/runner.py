@@ -114,7 +114,7 @@ class Runner:
         self.batch = min(plan.batch, source.rows)
         self.steps_per_epoch = steps_per_epoch or -(-source.rows // self.batch)
         self._scalars = scalars
-        self._steps = 512  # of the next call; grows to what SECONDS allow
+        self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.empty((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
         self._every = 0  # how many epochs `follow` said
         self._order = None

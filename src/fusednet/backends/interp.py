@@ -179,7 +179,7 @@ def _exchanged(program, other):
         return replace(given, array=other(given.array)) if getattr(given, "patch", None) == "rows" else given
 
     return program and replace(program, ops=tuple(
-        replace(op, arguments=tuple(argument(given) for given in op.arguments)) for op in program.ops))
+        op._replace(arguments=tuple(argument(given) for given in op.arguments)) for op in program.ops))
 
 
 class Walker:
