@@ -185,3 +185,14 @@ def test_initializers_are_frozen_and_equal_by_value():
     assert hash(i.RandomNormal(1)) == hash(i.RandomNormal(1.0))
     with pytest.raises(AttributeError):
         i.RandomNormal().stddev = 2.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("initializer", [*i.NAMES, "auto", 0.3, lambda shape, rng: rng.standard_normal(shape)])
+def test_an_array_is_filled_with_what_is_drawn(initializer, dtype):
+    for shape in ((300, 700), (5, 3), (7,), (0, 4)):
+        one, other = (np.random.default_rng(4) for _ in range(2))
+        out = np.full(shape, np.nan, dtype)
+        i.fill(out, initializer, one, "relu")
+        assert out.tobytes() == i.draw(initializer, shape, other, "relu", dtype).tobytes()
+        assert one.random() == other.random()  # as many numbers were taken

@@ -4,7 +4,9 @@ Reads errors.py; read by params.py, which draws them, and io.py, which stores th
 
 a) Names stand for objects (`NAMES`), so there is one way to draw. "auto" alone depends on the activation that follows.
 b) Values are drawn in float64 and then converted: a float32 and a float64 network of the same seed start equal.
-c) The fans are those of a kernel of shape (inputs, outputs), ``y = x W``; a vector's are its length, as in Keras.
+c) `fill` draws some thousands of values at a time, where they do not depend on each other: the same values, without an
+   array as large as a kernel, or two.
+d) The fans are those of a kernel of shape (inputs, outputs), ``y = x W``; a vector's are its length, as in Keras.
 """
 
 import math
@@ -17,6 +19,9 @@ from fusednet import errors
 
 _TRUNCATED_STD = 0.87962566103423978
 # Standard deviation of a standard normal variable cut off at -2 and 2; Keras divides by this number.
+
+_BLOCK = 1 << 16
+# Values that `fill` draws at a time.
 
 _RELU_LIKE = frozenset({"relu", "leaky_relu", "elu", "selu", "swish", "gelu", "gelu_tanh", "softplus"})
 # Before these "auto" is He's: they let about half of the variance through.
@@ -38,6 +43,11 @@ class Initializer:
         ndarray of float64
         """
         raise NotImplementedError(f"{type(self).__name__} cannot draw")
+
+    def each(self, shape: tuple[int, ...]) -> "Initializer | None":
+        """What draws the values of an array of this shape one by one, each from the next random numbers; None: they
+        are drawn together."""
+        return None
 
 
 def _check(initializer, name: str, low: float = -math.inf, *, open_low: bool = False) -> None:
@@ -81,6 +91,9 @@ class RandomNormal(Initializer):
     def __call__(self, shape, rng):
         return self.stddev * rng.standard_normal(shape)
 
+    def each(self, shape):
+        return self
+
 
 @dataclass(frozen=True)
 class RandomUniform(Initializer):
@@ -103,6 +116,9 @@ class RandomUniform(Initializer):
         values -= 1.0
         values *= self.limit
         return values
+
+    def each(self, shape):
+        return self
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -140,18 +156,24 @@ class VarianceScaling(Initializer):
             if getattr(self, name) not in known:
                 raise errors.unknown("VarianceScaling", name, getattr(self, name), known)
 
-    def __call__(self, shape, rng):
+    def _std(self, shape) -> float:
         into, out = fans(shape)
-        fan = {"fan_in": into, "fan_out": out, "fan_avg": (into + out) / 2}[self.mode]
-        std = math.sqrt(self.scale / fan)
-        if self.distribution == "uniform":
-            return RandomUniform(math.sqrt(3.0) * std)(shape, rng)
-        if self.distribution == "untruncated_normal":
-            return std * rng.standard_normal(shape)
+        return math.sqrt(self.scale / {"fan_in": into, "fan_out": out, "fan_avg": (into + out) / 2}[self.mode])
+
+    def each(self, shape):
+        if self.distribution == "truncated_normal":
+            return None
+        std = self._std(shape)
+        return RandomUniform(math.sqrt(3.0) * std) if self.distribution == "uniform" else RandomNormal(std)
+
+    def __call__(self, shape, rng):
+        each = self.each(shape)
+        if each is not None:
+            return each(shape, rng)
         values = rng.standard_normal(math.prod(shape))
         while (outside := np.flatnonzero(np.abs(values) > 2.0)).size:
             values[outside] = rng.standard_normal(outside.size)
-        return (std / _TRUNCATED_STD) * values.reshape(shape)
+        return (self._std(shape) / _TRUNCATED_STD) * values.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -272,3 +294,28 @@ def draw(initializer, shape, rng: np.random.Generator, activation: str = "linear
     """
     shape = tuple(int(size) for size in shape)
     return np.ascontiguousarray(resolve(initializer, activation)(shape, rng), dtype=dtype).reshape(shape)
+
+
+def fill(out: np.ndarray, initializer, rng: np.random.Generator, activation: str = "linear") -> None:
+    """Write first values into an array: those of `draw`, to the bit.
+
+    Parameters
+    ----------
+    out : ndarray
+        (inputs, outputs) of a kernel, or (columns,); C-contiguous.
+    initializer, rng, activation
+        As for `draw`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `draw`.
+    """
+    each = resolve(initializer, activation).each(out.shape)
+    if each is None:
+        out[...] = draw(initializer, out.shape, rng, activation, out.dtype)
+        return
+    values = out.reshape(-1)
+    for begin in range(0, values.size, _BLOCK):
+        block = values[begin : begin + _BLOCK]
+        block[...] = each(block.shape, rng)

@@ -89,7 +89,7 @@ class Memory:
             state["state"]["key"][1] = i  # Philox(key=[seed, i]), without the system being asked for a seed
             bits.state = state
             kind = following.get(at.layer.name, "linear")
-            self.parameters[name][...] = initializers.draw(at.initializer, at.shape, rng, kind, self.network.dtype)
+            initializers.fill(self.parameters[name], at.initializer, rng, kind)
         for name, array in self.running.items():
             array.fill(1 if name.endswith("var") else 0)
 
