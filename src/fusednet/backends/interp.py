@@ -2,10 +2,17 @@
 
 Reads nothing of ours; read by runner.py. The C twin is csrc/engine/run.c, whose header says what a run is; a test holds
 the two together op by op.
+
+a) Python may be interrupted between any two of its instructions. A step that has begun to change what lasts is finished
+   first (`_uninterrupted`), as in the C loop, which cannot be interrupted at all.
 """
 
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +37,23 @@ def shuffle(order: np.ndarray, chosen: np.ndarray | None, seed: int, number: int
         j = partners[i]
         rows[i], rows[j] = rows[j], rows[i]
     order[:] = rows
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is heard when this is left."""
+    answer = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(answer):
+        yield  # no thread but the first hears of signals
+        return
+    heard: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *what: heard.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, answer)
+        if heard:
+            answer(*heard[-1])
 
 
 class Run:
@@ -79,35 +103,42 @@ class Run:
         while done < len(scalars) and status == "done":
             rows = min(self.rows - int(cursor[POSITION]), self.batch)
             program = self.programs[rows < self.batch]
-            while cursor[OP] < len(program.ops) and status == "done":
-                op = program.ops[cursor[OP]]
-                if op.kernel == "check":
-                    if not math.isfinite(op.arguments[0][0]):
-                        status = "check"
-                        break
-                elif op.kernel == "leave":
-                    status = "left"
-                else:
-                    self._call(op, scalars[done])
-                cursor[OP] += 1
-                if cursor[OP] <= program.commit and status == "done" and time.perf_counter() - begin > seconds:
-                    status = "time"
-            if cursor[OP] < len(program.ops):
+            status = self._walk(program, program.commit, scalars[done], begin + seconds)
+            if status != "done" and cursor[OP] < len(program.ops):
                 break
-            done += 1
-            if self._finish_step(rows):
-                now = time.perf_counter()
-                self.sums[0] += now - since
-                since = now
-                records[epochs] = self.sums
-                self.sums[:] = 0
-                epochs += 1
-                if epochs == len(records):
-                    break
+            with _uninterrupted():
+                self._walk(program, len(program.ops), scalars[done], math.inf)
+                done += 1
+                if self._finish_step(rows):
+                    now = time.perf_counter()
+                    self.sums[0] += now - since
+                    since = now
+                    records[epochs] = self.sums
+                    self.sums[:] = 0
+                    epochs += 1
+                    if epochs == len(records):
+                        break
             if time.perf_counter() - begin > seconds and status == "done":
                 status = "time"
         self.sums[0] += time.perf_counter() - since
         return status, done, epochs
+
+    def _walk(self, program, until: int, scalars: np.ndarray, end: float) -> str:
+        """Do the ops up to `until`; the status."""
+        cursor = self.cursor
+        while cursor[OP] < until:
+            op = program.ops[cursor[OP]]
+            if op.kernel == "check":
+                if not math.isfinite(op.arguments[0][0]):
+                    return "check"
+            elif op.kernel != "leave":
+                self._call(op, scalars)
+            cursor[OP] += 1
+            if op.kernel == "leave":
+                return "left"
+            if time.perf_counter() > end:
+                return "time"
+        return "done"
 
     def _call(self, op, scalars: np.ndarray) -> None:
         position = int(self.cursor[POSITION])
