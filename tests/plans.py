@@ -49,6 +49,13 @@ def _scikit_learns() -> fn.Sequential:
     return model
 
 
+def _large() -> fn.Sequential:
+    model = fn.Sequential([fn.Dense(1024, "relu"), fn.Dense(3)], seed=0)
+    model.compile(fn.SGD(0.1, momentum=0.9), "mse")
+    model.build(1024)
+    return model
+
+
 def dumps() -> dict[str, str]:
     """The plans as text, by the name of their file."""
     classifier, regressor, logistic, scikit_learns = _classifier(), _regressor(), _logistic(), _scikit_learns()
@@ -64,6 +71,7 @@ def dumps() -> dict[str, str]:
         "logistic_train": logistic.plan("train", yes, 32),
         "logistic_unchecked": logistic.plan("train", yes, 32, check=False),
         "scikit_learns_train": scikit_learns.plan("train", Feed("float64", "labels", ordered=True), 200),
+        "large_train": _large().plan("train", Feed("float32", "targets", columns=3), 64),
         "scikit_learns_gradient": scikit_learns.plan("gradient", Feed("float64", "labels"), 200),
     }
     return {name: plan.dump(THREADS) for name, plan in plans.items()}

@@ -10,7 +10,7 @@ from fusednet import phases
 from fusednet.arena import Tensor
 from fusednet.backends import ref_numpy
 from fusednet.backends.table import KERNELS
-from fusednet.plan import Column, Flat, Loaded, Op, Part, PerRow, Rows
+from fusednet.plan import Column, Columns, Flat, Loaded, Op, Part, PerRow, Rows
 
 BATCH, WIDTH = 32, 48
 TENSORS = {
@@ -92,6 +92,25 @@ def test_only_in_company_an_op_is_divided_by_rows():
     assert [op.by_rows for op in together] == [True, False, True]
     (alone,) = phases.schedule((affine("b", "a"),), TENSORS, BATCH, 1)
     assert not alone.by_rows
+
+
+def block(begin, w="w", rows=BATCH, tensor="a"):
+    """A block of weights' gradient, and their step."""
+    return (
+        Op("affine_bwd_dw", (tensor, None, Columns("c", begin, begin + rows), "d", 0), "", rows=rows),
+        Op("sgd_step", (Part("params", begin, begin + rows), Flat(tensor), 0.1, 0.0, 0.0, 1.0, np.inf), "", rows=rows),
+    )
+
+
+def test_blocks_of_one_tensor_are_one_phase():
+    one, two, other, less = block(0), block(32), block(64, tensor="b"), block(96, rows=16)
+    assert ends(*one, *two) == [4] * 4
+    assert ends(*one, *other) == [2, 2, 4, 4]          # both at a time would be memory
+    assert ends(*one, *less) == [2, 2, 4, 4]           # a part of it has other rows
+    assert ends(RELU, *one, RELU) == [1, 3, 3, 4]
+    assert [op.rows for op in phases.schedule((*one, RELU), TENSORS, BATCH, 3)] == [BATCH, BATCH, 0]
+    (alone,) = phases.schedule(one[:1], TENSORS, BATCH, 1)
+    assert alone.rows == 0
 
 
 # ---- kernels that work row by row ------------------------------------------------------------------------------------

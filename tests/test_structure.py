@@ -56,9 +56,13 @@ ARROWS = {
     "fusednet.params": ("fusednet.arena", "fusednet.spec"),
     "fusednet.plan": ("fusednet.arena", "fusednet.backends.table", "fusednet.spec"),
     "fusednet.phases": ("fusednet.arena", "fusednet.backends.table", "fusednet.plan"),
+    "fusednet.blocks": (
+        *("fusednet.backends.table", "fusednet.optimizers", "fusednet.params", "fusednet.plan"),
+    ),
     "fusednet.planner": (
-        *("fusednet.arena", "fusednet.backends.table", "fusednet.fuse", "fusednet.losses", "fusednet.metrics"),
-        *("fusednet.optimizers", "fusednet.params", "fusednet.phases", "fusednet.plan", "fusednet.spec"),
+        *("fusednet.arena", "fusednet.backends.table", "fusednet.blocks", "fusednet.fuse", "fusednet.losses"),
+        *("fusednet.metrics", "fusednet.optimizers", "fusednet.params", "fusednet.phases", "fusednet.plan"),
+        "fusednet.spec",
     ),
     "fusednet.bind": ("fusednet.backends.table", "fusednet.plan"),
     "fusednet.memory": (

@@ -4,7 +4,8 @@ Reads params.py, spec.py, initializers.py; read by model.py, trainer.py, runner.
 
 a) All arrays are NumPy's, on 64-byte boundaries; the engine only borrows them.
 b) `parameters` are views of the flat vector `params`: who writes into one changes the network.
-c) Gradients, moments and the arena are made when training begins; a network that only predicts has none.
+c) Gradients, moments and the arena are made when training begins; a network that only predicts has none. A large one's
+   gradients are in its arena, in blocks (blocks.py), unless something asks for all of them.
 """
 
 import numpy as np
@@ -105,11 +106,12 @@ class Memory:
         self.normalization[f"{layer.name}/scale"][:] = 1 / np.where(deviation > 0, deviation, 1)
         self.normalized = True
 
-    def prepare(self, optimizer: Optimizer) -> None:
-        """Make what training needs; moments that are there stay, `trained` is let go."""
+    def prepare(self, optimizer: Optimizer, *, gradients: bool = True) -> None:
+        """Make what training needs, with `gradients` those of all weights; moments that are there stay, `trained` is
+        let go."""
         self.trained = {}
-        if self.grads is None:
-            self.grads = params.empty(self.layout.size, self.network.dtype, 0)
+        if gradients:
+            self.make_gradients()
         wanted = list(optimizer.state) + (["average"] if optimizer.use_ema else [])
         for name in wanted:
             if name not in self.state:
@@ -121,6 +123,11 @@ class Memory:
                         view.fill(optimizer.initial(name))
         for name in set(self.state) - set(wanted):
             del self.state[name]
+
+    def make_gradients(self) -> None:
+        """Make the vector of all gradients, if it is not there."""
+        if self.grads is None:
+            self.grads = params.empty(self.layout.size, self.network.dtype, 0)
 
     def keep(self, state: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
         """Take `state` and `trained` over from a file."""

@@ -506,8 +506,8 @@ class Sequential:
         _need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         self._take(data, None)
-        self.memory.prepare(self.optimizer_spec)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
+        self.memory.prepare(self.optimizer_spec, gradients="grads" in made.tensors)
         cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
         cursor[interp.STEP] = self.step
         runner = Runner(made, self.memory, data.source(), cursor=cursor, scalars=self.scalars)

@@ -10,6 +10,8 @@ b) Most ops work row by row. In a phase of several all of these are divided by t
 c) By rows, each part reads all weights of a layer. Where they do not stay in a core's first cache it is better to meet,
    and to let the kernel divide the product as it likes.
    A phase also ends after an op that takes long, so that large activations can lie where others lay.
+   Blocks of weights (blocks.py), too, are divided by rows, which are their own: a part makes some rows of a gradient,
+   steps those weights, and goes on to the same rows of the next block.
 d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
    `deep` 0.98): its time goes into what the threads read of each other.
 e) What the ops of a phase read or write is all there at the same time: arena.py is told so by `Op.end`.
@@ -53,7 +55,11 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
     phases: list[list[_Looked]] = []
     for i, op in enumerate(ops):
         looked = _Looked(op, tensors)
-        begins = not phases or i == commit or (ops[i - 1].kernel in KERNELS and is_large(ops[i - 1], tensors, batch))
+        begins = not phases or i == commit
+        if not begins and (op.rows or ops[i - 1].rows):
+            begins = not _same_block(op, ops[i - 1], tensors)
+        elif not begins:
+            begins = ops[i - 1].kernel in KERNELS and is_large(ops[i - 1], tensors, batch)
         if begins or not all(looked.joins(other) for other in phases[-1]):
             phases.append([])
         phases[-1].append(looked)
@@ -61,19 +67,27 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
     for phase in phases:
         end = len(scheduled) + len(phase)
         several = len(phase) > 1
-        scheduled += [replace(one.op, end=end, by_rows=several and one.by_rows) for one in phase]
+        scheduled += [replace(one.op, end=end, by_rows=several and one.rows == "m", rows=one.op.rows if several else 0)
+                      for one in phase]
     return tuple(scheduled)
+
+
+def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
+    """Whether both make, or step weights by, blocks of one tensor."""
+    one, other = ({name for argument in each.arguments for name in names(argument)} for each in (op, before))
+    return op.rows == before.rows and any(tensors[name].region == "work" for name in one & other)
 
 
 @dataclass(frozen=True)
 class _Access:
-    """What an op does to a tensor: all of it, or elements begin to end of a flat one; `by_rows`: a part to its rows."""
+    """What an op does to a tensor: all of it, or elements begin to end of a flat one; `rows`: each part to its share of
+    the batch's rows ("m") or of so many."""
 
     tensor: Tensor
     begin: int
     end: float
     writes: bool
-    by_rows: bool
+    rows: str | int | None
 
     def overlaps(self, other: "_Access") -> bool:
         """Whether both touch the same memory."""
@@ -89,7 +103,7 @@ class _Looked:
     def __init__(self, op: Op, tensors: dict[str, Tensor]):
         self.op = op
         self.kernel: Kernel | None = KERNELS.get(op.kernel)
-        self.by_rows = False
+        self.rows: str | int | None = op.rows or None
         self.accesses: list[_Access] = []
         if self.kernel is None:
             return
@@ -98,15 +112,18 @@ class _Looked:
             for parameter, argument in zip(self.kernel.parameters, op.arguments, strict=True)
             for name in names(argument)
         ]
-        self.by_rows = (
-            self.kernel.rows is not None
+        if (
+            self.rows is None
+            and self.kernel.rows is not None
             and all(tensor.shape[0] in ("m", "rows") for parameter, _, tensor in named if parameter.written)
             and sum(_bytes(tensor) for _, _, tensor in named if tensor.region == "params") <= _WEIGHTS
-        )
+        ):
+            self.rows = "m"
+        size = next(parameter.shape[0] for parameter in self.kernel.parameters if parameter.written)
         for parameter, argument, tensor in named:
             part = (argument.begin, argument.end) if isinstance(argument, Part) else (0, float("inf"))
-            by_rows = self.by_rows and parameter.shape[:1] == (self.kernel.rows,)
-            self.accesses.append(_Access(tensor, *part, parameter.written, by_rows))
+            rows = self.rows if parameter.shape[:1] == (size,) else None
+            self.accesses.append(_Access(tensor, *part, parameter.written, rows))
 
     def joins(self, other: "_Looked") -> bool:
         """Whether this op can stand in one phase with an earlier one."""
@@ -116,7 +133,7 @@ class _Looked:
         if not self.kernel.split and not other.kernel.split and not loads:
             return True  # the same thread does both, in order
         return not any(
-            mine.overlaps(its) and (mine.writes or its.writes) and not (mine.by_rows and its.by_rows)
+            mine.overlaps(its) and (mine.writes or its.writes) and not (mine.rows and mine.rows == its.rows)
             for mine in self.accesses
             for its in other.accesses
         )

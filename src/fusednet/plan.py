@@ -8,12 +8,14 @@ b) Every op is a call of a kernel of the list, or one of two words that steer: "
    finite, "leave" lets Python do something within the step.
 c) Ops before `commit` write only what each step writes anew (arena, gradients): a step can be given up there. From
    `commit` on weights, moments, running statistics and sums change.
+d) A plan that changes weights before it has all gradients (blocks.py) has another beside it, which does not, for steps
+   of which it is not certain beforehand that nothing overflows: `whole`.
 """
 
 from dataclasses import dataclass
 
 from fusednet.arena import Tensor
-from fusednet.backends.table import KERNELS, parts
+from fusednet.backends.table import CHUNK, KERNELS, parts
 from fusednet.spec import Network
 
 # ---- what an op's arguments are, beside tensors' names, numbers and None ---------------------------------------------
@@ -94,11 +96,38 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Columns begin to end of a matrix: of all its rows, or of the batch's rows where they lie (`rows`)."""
+
+    tensor: str
+    begin: int
+    end: int
+    rows: bool = False
+
+    def __str__(self):
+        return f"{self.tensor}{'@rows' if self.rows else ''}[:, {self.begin}:{self.end}]"
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Of a vector as many elements as `square_sums` writes for `columns` numbers in each of the batch's rows."""
+
+    tensor: str
+    columns: int
+
+    def of(self, rows: int) -> int:
+        return -(-rows * self.columns // CHUNK)
+
+    def __str__(self):
+        return f"{self.tensor}[:chunks of rows x {self.columns}]"
+
+
+@dataclass(frozen=True)
 class Op:
     """One call: a kernel of the list, "check" or "leave"; `of` names the layers it works for.
 
     `end` is the op behind the last of its phase, and `by_rows` whether it is divided there by the rows of the batch:
-    phases.py decides on both.
+    phases.py decides on both. `rows`: those of a block of weights, by which it may be divided instead.
     """
 
     kernel: str
@@ -106,6 +135,7 @@ class Op:
     of: str
     end: int = 0
     by_rows: bool = False
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,6 +186,8 @@ class Plan:
     sums : tuple of str
     fused : tuple of str
         The stages, as names of layers joined by "+".
+    whole : Plan or None
+        The plan of the same step that is walked instead once a check "bound" has failed.
     """
 
     mode: str
@@ -168,6 +200,7 @@ class Plan:
     scalars: tuple[Scalar, ...]
     sums: tuple[str, ...]
     fused: tuple[str, ...]
+    whole: "Plan | None" = None
 
     def dump(self, threads: int = 1) -> str:
         """The plan as text: stages, ops in order, at the first of each phase the parts in which
@@ -250,6 +283,10 @@ def _extents(argument, tensors: dict[str, Tensor], batch: int) -> tuple:
     name = argument if isinstance(argument, str) else getattr(argument, "tensor", None)
     if name is None:
         return ()
+    if isinstance(argument, Columns):
+        return batch, argument.end - argument.begin
+    if isinstance(argument, Chunks):
+        return (argument.of(batch),)
     shape = tuple(extent if isinstance(extent, int) else batch for extent in tensors[name].shape)
     if isinstance(argument, Flat) or (isinstance(argument, Rows) and argument.flat):
         size = 1

@@ -1,20 +1,24 @@
 """How a plan is made: from a network, a loss, an optimizer and a way of feeding to the ops of a step.
 
-Reads fuse.py (stages), params.py (places), phases.py, arena.py (memory), losses.py, optimizers.py, metrics.py; makes
-what plan.py describes.
+Reads fuse.py (stages), params.py (places), phases.py, arena.py (memory), blocks.py, losses.py, optimizers.py,
+metrics.py; makes what plan.py describes.
 
 a) A network is a chain, so its schedule is a list: forward, loss, backward, update. Lifetimes follow from the list, and
    from them the offsets in one arena.
 b) There is a rule for each kind of stage on the way forward (`_FORWARD`); the way back is one loop, because what can be
    fused there depends on the neighbour.
 c) The gradient with respect to a stage's output lies in one tensor, which the ops of the way back change in place.
+d) Gradients of all weights are there at once, and are looked at, before the first step is taken. Where some of them are
+   large it is made certain before the way back that they will be finite (blocks.py); the way back is then part of the
+   update, and gradients are tensors of the arena.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fusednet import fuse, params
+from fusednet import blocks, fuse, params
 from fusednet.arena import Tensor, place
 from fusednet.backends.table import CHUNK
 from fusednet.fuse import Chain, Stage
@@ -22,7 +26,7 @@ from fusednet.losses import Custom, Loss
 from fusednet.metrics import Metric
 from fusednet.optimizers import Optimizer
 from fusednet.phases import is_large, schedule
-from fusednet.plan import FIRST_SUMS, Column, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
+from fusednet.plan import FIRST_SUMS, Column, Columns, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
 from fusednet.spec import Network
 
 
@@ -38,6 +42,7 @@ class _Builder:
     commit: list[Op] = field(default_factory=list)
     scalars: dict[Scalar, None] = field(default_factory=dict)
     sums: list[str] = field(default_factory=lambda: list(FIRST_SUMS))
+    begun: bool = False  # whether what lasts changes from now on
 
     def work(self, name: str, *shape, dtype: str = "T") -> str:
         return self.tensor(name, *shape, dtype=dtype, region="work")
@@ -48,17 +53,20 @@ class _Builder:
         return name
 
     def call(self, kernel: str, *arguments, of: str) -> None:
-        self.ops.append(self._op(kernel, arguments, of))
+        self.add(self._op(kernel, arguments, of))
 
-    def later(self, kernel: str, *arguments, of: str) -> None:
+    def add(self, *ops: Op) -> None:
+        (self.commit if self.begun else self.ops).extend(ops)
+
+    def later(self, kernel: str, *arguments, of: str, rows: int = 0) -> None:
         """An op of the part that changes what lasts."""
-        self.commit.append(self._op(kernel, arguments, of))
+        self.commit.append(self._op(kernel, arguments, of, rows))
 
-    def _op(self, kernel: str, arguments: tuple, of: str) -> Op:
+    def _op(self, kernel: str, arguments: tuple, of: str, rows: int = 0) -> Op:
         for argument in arguments:
             if isinstance(argument, Scalar):
                 self.scalars[argument] = None
-        return Op(kernel, arguments, of)
+        return Op(kernel, arguments, of, rows=rows)
 
     def sum(self, name: str) -> Part:
         """A place for the sum `name`."""
@@ -306,16 +314,20 @@ def _plan_total(b: _Builder, loss: Loss, rows: str, weight, check: bool) -> None
 def _gradient(b: _Builder, name: str, layout: params.Layout) -> str:
     gradient = f"d {name}"
     if gradient not in b.tensors:
-        b.tensor(gradient, *layout.places[name].shape, region="grads")
+        b.tensor(gradient, *layout.places[name].shape, region="work" if b.begun else "grads")
     return gradient
 
 
-def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layout, seed: int) -> None:
+def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layout, seed: int,
+                   take: dict[str, Callable] | None = None) -> None:
     """Gradients of all weights from that of the last stage's output.
 
     Weights' gradients need all rows, so threads have to meet before them. They wait, therefore, for the next place
     where threads meet anyway (a batch normalisation, the end); but not large ones, whose `dy` would take memory.
+    ``take[name](x, dy)`` does instead what is to be done about the kernel `name`, and the bias beside it, when nobody
+    reads the kernel any more.
     """
+    take = take or {}
     waiting: list[Op] = []
     first = next(i for i, entry in enumerate(done) if entry.stage.has_parameters)
     before_activation = False  # whether dy is with respect to what the stage's activation was given
@@ -328,25 +340,31 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             b.call("activation_bwd", Flat(dy), Flat(dy), _flat(entry.saved), *_activation(stage), of=of)
         before_activation = False
         if stage.kind == "affine":
-            db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
-            dw = _gradient(b, f"{stage.name}/kernel", layout)
-            op = Op("affine_bwd_dw", (dw, db, entry.x, dy, b.precision), stage.name)
-            (b.ops if is_large(op, b.tensors, b.batch) else waiting).append(op)
+            kernel, of_y = f"{stage.name}/kernel", dy
+            if kernel not in take:
+                db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
+                op = Op("affine_bwd_dw", (_gradient(b, kernel, layout), db, entry.x, dy, b.precision), stage.name)
+                if is_large(op, b.tensors, b.batch):
+                    b.add(op)
+                else:
+                    waiting.append(op)
             if previous is not None:
                 dx = b.work(f"{stage.name}.dx", "m", stage.inputs)
                 saved = previous.saved
                 kind = _activation(previous.stage) if saved is not None else (0, 0.0)
-                b.call("affine_bwd_dx", dx, dy, f"{stage.name}/kernel", saved, *kind, b.precision,
+                b.call("affine_bwd_dx", dx, dy, kernel, saved, *kind, b.precision,
                        of=stage.name if saved is None else f"{stage.name}, {'+'.join(previous.stage.layers)}")
                 before_activation = saved is not None
                 dy = dx
+            if kernel in take:
+                take[kernel](entry.x, of_y)
         elif stage.kind == "batch_norm":
             dgamma, dbeta = (_gradient(b, f"{stage.name}/{name}", layout) for name in ("gamma", "beta"))
             saved = entry.saved if active else None
             kind = _activation(stage) if active else (0, 0.0)
             tail = (stage.layer.epsilon, *kind)
             b.call("batch_norm_bwd_reduce", dgamma, dbeta, dy, entry.x, saved, entry.mean, entry.var, *tail, of=of)
-            b.ops += waiting
+            b.add(*waiting)
             waiting.clear()
             if previous is not None:
                 gamma = f"{stage.name}/gamma"
@@ -356,30 +374,45 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             b.call("softmax_bwd", dy, dy, entry.y, of=of)
         elif stage.kind == "dropout":
             _drop(b, dy, dy, entry, seed)
-    b.ops += waiting
+    b.add(*waiting)
 
 
 # ---- update ----------------------------------------------------------------------------------------------------------
 
 
-def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> None:
-    vectors = {"params": "params", "grads": "grads"} | {name: "state" for name in optimizer.state}
+def _plan_vectors(b: _Builder, optimizer: Optimizer, layout: params.Layout, *regions: str) -> None:
+    vectors = {region: region for region in regions} | {name: "state" for name in optimizer.state}
     for name, region in vectors.items():
         b.tensor(name, layout.size, region=region)
+
+
+def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> None:
+    _plan_vectors(b, optimizer, layout, "params", "grads")
     clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None or optimizer.clipvalue is not None
     l2 = _plan_penalties(b, layout, in_gradient=clips)
     scales = _plan_clipping(b, optimizer, layout, check)
     clip = optimizer.clipvalue if optimizer.clipvalue is not None else np.inf
     for begin, end, decay_l2, factor, scale in _ranges(layout, l2, scales):
-        if factor == 0:
-            continue
-        arguments = [
-            Scalar(argument, factor if argument == "lr" else 1.0) if isinstance(argument, str) else argument
-            for argument in optimizer.arguments()
-        ]
-        decay = Scalar("decay", factor) if optimizer.weight_decay else 0.0
-        pieces = [Part(name, begin, end) for name in ("params", *optimizer.state, "grads")]
-        b.later(optimizer.kernel, *pieces, *arguments, decay_l2, decay, scale, clip, of="optimizer")
+        _plan_step(b, optimizer, begin, end, Part("grads", begin, end), decay_l2, factor, scale, clip)
+    _plan_average(b, optimizer, layout)
+
+
+def _plan_step(b: _Builder, optimizer: Optimizer, begin: int, end: int, gradient: Part | Flat, l2, factor: float,
+               scale: object = 1.0, clip: float = np.inf, rows: int = 0) -> None:
+    """The step of elements begin to end of the weights; `rows`: that they are."""
+    if factor == 0:
+        return
+    arguments = [
+        Scalar(argument, factor if argument == "lr" else 1.0) if isinstance(argument, str) else argument
+        for argument in optimizer.arguments()
+    ]
+    decay = Scalar("decay", factor) if optimizer.weight_decay else 0.0
+    pieces = [Part(name, begin, end) for name in ("params", *optimizer.state)]
+    b.later(optimizer.kernel, *pieces, gradient, *arguments, l2, decay, scale, clip, of="optimizer",
+            rows=rows)
+
+
+def _plan_average(b: _Builder, optimizer: Optimizer, layout: params.Layout) -> None:
     if optimizer.use_ema:
         average = b.tensor("average", layout.size, region="state")
         b.later("moving_average", average, "params", optimizer.ema_momentum, of="optimizer")
@@ -452,6 +485,45 @@ def _ranges(layout: params.Layout, l2: dict[str, object], scales: dict[str, obje
     return [tuple(run) for run in runs]
 
 
+def _plan_backward_in_blocks(b: _Builder, done: list[_Done], dy: str, optimizer: Optimizer, layout: params.Layout,
+                             seed: int, divided: dict, check: bool) -> None:
+    """Backward and update in one: the kernels in `divided` are stepped block by block where their gradients are made,
+    all other weights at the end."""
+    _plan_vectors(b, optimizer, layout, "params")
+    l2 = _plan_penalties(b, layout, in_gradient=False)
+    if check:
+        blocks.plan_bound(b, done, dy, layout)
+    b.begun = True
+
+    def step(name: str, begin: int, end: int, gradient: str, rows: int = 0) -> None:
+        at = layout.places[name]
+        _plan_step(b, optimizer, at.begin + begin, at.begin + end, Flat(gradient), l2.get(name, 0.0),
+                   at.layer.learning_rate_factor, rows=rows)
+
+    def taking(name: str) -> Callable:
+        at = layout.places[name]
+
+        def take(x: str | Rows, dy: str) -> None:
+            db = _gradient(b, f"{at.layer.name}/bias", layout) if at.layer.use_bias else None
+            for begin, end in divided[name]:
+                columns = Columns(x.tensor if isinstance(x, Rows) else x, begin, end, isinstance(x, Rows))
+                rows = end - begin  # of one tensor, whose rows keep their parts, if there are as many
+                block = f"d {name}[{rows}]"
+                if block not in b.tensors:
+                    b.work(block, rows, at.shape[1])
+                b.later("affine_bwd_dw", block, db if begin == 0 else None, columns, dy, b.precision, of=at.layer.name,
+                        rows=rows)
+                step(name, begin * at.shape[1], end * at.shape[1], block, rows)
+
+        return take
+
+    _plan_backward(b, done, dy, layout, seed, {name: taking(name) for name in divided})
+    for name, at in layout.places.items():
+        if name not in divided:
+            step(name, 0, at.size, f"d {name}")
+    _plan_average(b, optimizer, layout)
+
+
 # ---- whole plans -----------------------------------------------------------------------------------------------------
 
 
@@ -477,24 +549,41 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
         Code of `table.PRECISIONS`: how exact products are.
     """
     layout = params.layout(network)
-    b, chain = _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, precision)
-    _plan_update(b, optimizer, layout, check)
-    return b.finish("train", chain)
+
+    def made(divided: dict) -> Plan:
+        b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision)
+        if divided:
+            _plan_total(b, loss, rows, weight, check)
+            _plan_backward_in_blocks(b, done, dz, optimizer, layout, seed, divided, check)
+        else:
+            _plan_backward(b, done, dz, layout, seed)
+            _plan_total(b, loss, rows, weight, check)
+            _plan_update(b, optimizer, layout, check)
+        return b.finish("train", chain)
+
+    divided = blocks.of(layout, optimizer, network.dtype)
+    return replace(made(divided), whole=made({}) if divided and check else None)
 
 
 def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int = 0, precision: int = 0) -> Plan:
     """The plan of a training step without its update: loss and penalties added to the sums, their gradient left in
     "grads", for optimizers of others; arguments as for `train`."""
     layout = params.layout(network)
-    b, chain = _plan_gradient(network, loss, feed, batch, layout, (), seed, False, precision)
+    b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, (), seed, precision)
+    _plan_backward(b, done, dz, layout, seed)
+    _plan_total(b, loss, rows, weight, check=False)
     for name in ("params", "grads"):
         b.tensor(name, layout.size, region=name)
     _plan_penalties(b, layout, in_gradient=True)
     return b.finish("gradient", chain)
 
 
-def _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, precision) -> tuple[_Builder, Chain]:
-    """A plan begun: from the rows to the gradients of all weights."""
+def _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision):
+    """A plan begun: from the rows to the loss and its gradient with respect to the last stage's output.
+
+    Returns the builder, the chain, its stages as they were done, and the names of that gradient, of the rows' losses,
+    of their weights.
+    """
     chain = fuse.chain(network, loss, training=True)
     b = _Builder(network, batch, precision)
     x = _plan_input(b, feed)
@@ -506,10 +595,7 @@ def _plan_gradient(network, loss, feed, batch, layout, metrics, seed, check, pre
     _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
     overwritten = last.stage.activation.kind == "linear" and last.stage.kind in ("affine", "batch_norm")
     dz = z if overwritten and not isinstance(loss, Custom) else b.work("loss.dz", "m", chain.outputs)
-    rows = _plan_loss(b, loss, chain, z, dz, y, weight, feed)
-    _plan_backward(b, done, dz, layout, seed)
-    _plan_total(b, loss, rows, weight, check)
-    return b, chain
+    return b, chain, done, dz, _plan_loss(b, loss, chain, z, dz, y, weight, feed), weight
 
 
 def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: tuple[Metric, ...] = (),

@@ -88,6 +88,8 @@ class Progress:
 class Runner:
     """A plan, its memory and its data, and where it stands.
 
+    Where a check "bound" of the plan fails it is the plan's `whole` from then on.
+
     Parameters
     ----------
     plan : Plan
@@ -116,16 +118,26 @@ class Runner:
         self._scalars = scalars
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.empty((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
-        self._every = 0  # how many epochs `follow` said
+        self._follows: tuple[Runner, int] | None = None  # what `follow` said
         self._order = None
         if source.shuffled or source.chosen is not None:
             self._order = np.empty(source.rows, np.int64)
-        self._make(memory, seed)
+        self._memory, self._seed = memory, seed % 2**64
+        self._make()
 
-    def _make(self, memory: Memory, seed: int) -> None:
-        self._table = table = backends.current()
-        source, plan = self.source, self.plan
-        seed %= 2**64
+    def _make(self) -> None:
+        self._table, source = backends.current(), self.source
+        if self._order is not None:
+            if source.shuffled:
+                walker = interp.walker(self._table)
+                walker.shuffle(self._order, source.chosen, self._seed, int(self.cursor[interp.PASS]))
+            else:
+                self._order[:] = source.chosen
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make what walks the plan."""
+        source, plan, memory = self.source, self.plan, self._memory
         arrays = memory.arrays() | {
             name: array
             for name, array in (("data.x", source.x), ("data.y", source.y), ("data.weight", source.weight),
@@ -137,15 +149,10 @@ class Runner:
         left = source.rows % self.batch
         tail = binder.program(left) if left else None
         self._programs: tuple[BoundProgram, BoundProgram | None] = (full, tail)
-        walker = interp.walker(table)
-        if self._order is not None:
-            if source.shuffled:
-                walker.shuffle(self._order, source.chosen, seed, int(self.cursor[interp.PASS]))
-            else:
-                self._order[:] = source.chosen
         renewed = self._order if source.shuffled else None
-        self._run = walker.run(full, tail, source.rows, self.batch, self.steps_per_epoch, renewed, source.chosen, seed,
-                               self.cursor, self.sums, self._records, plan.network.dtype)
+        self._run = interp.walker(self._table).run(
+            full, tail, source.rows, self.batch, self.steps_per_epoch, renewed, source.chosen, self._seed, self.cursor,
+            self.sums, self._records, plan.network.dtype)
 
     @property
     def rows_left(self) -> int:
@@ -197,6 +204,9 @@ class Runner:
                 status, done = self._call(table, progress)
                 if status == "check":
                     op = self.plan.ops[int(self.cursor[interp.OP])]
+                    if op.of == "bound":
+                        self._take_whole_gradients()
+                        continue
                     raise NotFinite(int(self.cursor[interp.STEP]) + 1, "loss" if op.of == "loss" else "gradient")
                 if status == "left":
                     self._leave(leave, table[done])
@@ -212,7 +222,16 @@ class Runner:
         """Let `other`, whose plan has no numbers, go through its rows once after each epoch whose count `every`
         divides, within the call that ends the epoch; its sums are then in `Progress.followed`."""
         self._run.follow(other._run, every)
-        self._every = every
+        self._follows = other, every
+
+    def _take_whole_gradients(self) -> None:
+        """Go on, from the beginning of the step, with the plan that looks at all gradients."""
+        self.plan = self.plan.whole
+        self._memory.make_gradients()
+        self.cursor[interp.OP] = 0
+        self._bind()
+        if self._follows is not None:
+            self.follow(*self._follows)
 
     def reorder(self, order: np.ndarray) -> None:
         """Let the rows of `Source.chosen` come in this order, a permutation, from the next pass on."""
@@ -249,10 +268,11 @@ class Runner:
         """Put the epochs of the last call into `progress`; a second time changes nothing."""
         ended = int(self.cursor[interp.EPOCH]) - self._told - len(progress.epochs)
         progress.epochs += list(self._records[:ended].copy())
-        if self._every:
-            count, followed = self._run.followed, int(self.cursor[interp.EPOCH]) // self._every - self._run.owes
+        if self._follows is not None:
+            every, count = self._follows[1], self._run.followed
+            followed = int(self.cursor[interp.EPOCH]) // every - self._run.owes
             for i, sums in enumerate(self._run.following.records[:count].copy()):
-                progress.followed[(followed - count + 1 + i) * self._every - 1] = sums
+                progress.followed[(followed - count + 1 + i) * every - 1] = sums
 
     def _call(self, table: np.ndarray, progress: Progress) -> tuple[str, int]:
         step = int(self.cursor[interp.STEP])

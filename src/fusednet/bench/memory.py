@@ -7,8 +7,8 @@ a) The growth is of the memory that is resident (Linux counts it): its peak whil
    there when its data were. A small training goes before, so that code and threads do not count; the kernels' scratch
    does.
 b) Beside it stands what the arrays take, counted: all that the model has when it is trained.
-c) Gradients are as large as the parameters. A step that fails or is given up has changed nothing, so all of them must
-   be there before the first parameter changes.
+c) Gradients are as large as the parameters. Those of large kernels are never all there (blocks.py); the others are,
+   since a step that fails or is given up has changed nothing.
 """
 
 import json
@@ -35,7 +35,8 @@ class Footprint:
     activations : int
         Of one batch: its rows, what each layer makes of them, and what a batch normalisation does.
     arrays : int
-        What the model has: the first three on their boundaries, and the arena with the activations and their gradients.
+        What the model has: parameters, moments and, if they are all there, gradients, on their boundaries; and the
+        arena with the activations and their gradients.
     growth : int
         Of resident memory.
     """
