@@ -33,9 +33,10 @@ BLOCK = 1 << 20
 """Bytes of a block at least."""
 
 ROWS = 256
-"""Of a block at least: each packs dy once more, which takes what is saved by not writing gradients. 2026-11, Zen 5,
-speed of job `wide` by CPU time over that with whole gradients, with 1 and 2 threads: 128 rows 0.98, 0.97; 256 rows
-0.99, 1.00; 512 rows 1.00, 1.01, but twice the memory."""
+"""Of a block at least: each packs dy once more, which takes more than is saved by not writing gradients. 2026-11,
+Zen 5, speed of job `wide` over that with whole gradients, 1 thread: 128 rows 0.98, 256 and 384 rows 0.97, 512 rows
+0.98, 1024 rows 1.03, all within 0.03. With 256 rows it takes 1.09 times parameters, moments and activations, with 384
+rows 1.10."""
 
 _LEAST = 64  # rows of the last block: products of a few may take another form
 _GRAIN = 16  # rows: columns of x then begin at a vector
