@@ -291,6 +291,20 @@ def test_ctrl_c_stops_all():
     assert float(done.stdout.split()[1]) < 30  # not a bound of time, but of going on to the end
 
 
+def test_ctrl_c_while_threads_are_started(monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == "fusednet-1":
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_many(CONFIGS, X, Y, build=build, workers=2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusednet-")]
+
+
 def test_warnings_and_times_are_there():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -240,7 +240,8 @@ class _Pool:
             for halt in self._running.values():
                 halt.stop()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():  # one whose start was interrupted may begin yet: it finds that all halt
+                thread.join()
 
     def _work(self) -> None:
         while not self._halted.is_set():
