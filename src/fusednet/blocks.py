@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 
 from fusednet import params
-from fusednet.backends.table import CHUNK
+from fusednet.backends.table import chunks
 from fusednet.optimizers import Optimizer
 from fusednet.plan import Chunks, Flat, Loaded, Part, Rows
 
@@ -104,16 +104,12 @@ def plan_bound(b, done: list, dy: str, layout: params.Layout) -> None:
             at = layout.places[name]
             known = partial in b.tensors  # a penalty has them too
             if not known:
-                b.work(partial, _chunks(at.size), dtype="float64")
+                b.work(partial, chunks(at.size), dtype="float64")
             bound = _times_norm(b, name, None if known else Part("params", at.begin, at.end), partial, bound)
 
 
-def _chunks(n: int) -> int:
-    return -(-n // CHUNK)
-
-
 def _of_rows(b, name: str, columns: int) -> Chunks:
-    return Chunks(b.work(f"{name}.square_sums", _chunks(b.batch * columns), dtype="float64"), columns)
+    return Chunks(b.work(f"{name}.square_sums", chunks(b.batch * columns), dtype="float64"), columns)
 
 
 def _times_norm(b, name: str, x, partial, factor) -> Loaded:

@@ -15,7 +15,7 @@ d) A plan that changes weights before it has all gradients (blocks.py) has anoth
 from dataclasses import dataclass
 
 from fusednet.arena import Tensor
-from fusednet.backends.table import CHUNK, KERNELS, parts
+from fusednet.backends.table import KERNELS, chunks, parts
 from fusednet.spec import Network
 
 # ---- what an op's arguments are, beside tensors' names, numbers and None ---------------------------------------------
@@ -116,7 +116,7 @@ class Chunks:
     columns: int
 
     def of(self, rows: int) -> int:
-        return -(-rows * self.columns // CHUNK)
+        return chunks(rows * self.columns)
 
     def __str__(self):
         return f"{self.tensor}[:chunks of rows x {self.columns}]"

@@ -20,7 +20,7 @@ import numpy as np
 
 from fusednet import blocks, fuse, params
 from fusednet.arena import Tensor, place
-from fusednet.backends.table import CHUNK
+from fusednet.backends.table import chunks
 from fusednet.fuse import Chain, Stage
 from fusednet.losses import Custom, Loss
 from fusednet.metrics import Metric
@@ -437,14 +437,10 @@ def _plan_penalties(b: _Builder, layout: params.Layout, *, in_gradient: bool) ->
         total = "row_penalty" if penalty.per_row else "penalty"
         for kernel, factor in (("absolute_sums", penalty.l1), ("square_sums", penalty.l2)):
             if factor:
-                partial = b.work(f"{name}.{kernel}", _chunks(at.size), dtype="float64")
+                partial = b.work(f"{name}.{kernel}", chunks(at.size), dtype="float64")
                 b.call(kernel, partial, where, of=name)
                 b.later("accumulate_partial", b.sum(total), partial, factor, of=name)
     return l2
-
-
-def _chunks(n: int) -> int:
-    return -(-n // CHUNK)
 
 
 def _plan_clipping(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> dict[str, object]:
@@ -463,7 +459,7 @@ def _plan_clipping(b: _Builder, optimizer: Optimizer, layout: params.Layout, che
 
 
 def _norm(b: _Builder, name: str, gradient, size: int, limit: float, check: bool) -> Loaded:
-    partial = b.work(f"{name}.squares", _chunks(size), dtype="float64")
+    partial = b.work(f"{name}.squares", chunks(size), dtype="float64")
     scale, norm = (b.work(f"{name}.{what}", 1, dtype="float64") for what in ("scale", "norm"))
     b.call("square_sums", partial, gradient, of=name)
     b.call("clip_scale", scale, norm, partial, limit, 1.0, of=name)

@@ -141,6 +141,11 @@ def parts(cost: int, threads: int) -> int:
     return max(1, min(threads, cost // CYCLES_PER_PART))
 
 
+def chunks(n: int) -> int:
+    """How many sums `square_sums` and `absolute_sums` make of n elements."""
+    return -(-n // CHUNK)
+
+
 KERNELS, _ACTIVATIONS, TYPES, PRECISIONS = _parse(LIST.read_text(encoding="utf-8"))
 """KERNELS: the list by name, in its order. TYPES: dtype names of "any" arguments, by code. PRECISIONS: names of
 `precision` arguments, by code."""

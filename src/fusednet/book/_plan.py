@@ -16,7 +16,7 @@ import numpy as np
 
 from fusednet import spec
 from fusednet.arena import Tensor, place
-from fusednet.backends.table import CHUNK, SAVES_Z, Activation
+from fusednet.backends.table import SAVES_Z, Activation, chunks
 from fusednet.book.layers import EPSILON
 from fusednet.phases import schedule
 from fusednet.plan import FIRST_SUMS, Flat, Op, Part, PerRow, Plan, Rows, Scalar
@@ -249,7 +249,7 @@ def train(blocks: tuple[Block, ...], dtype: str, batch: int, optimizer: str, num
     if decay:
         for block in blocks:
             size = block.inputs * block.width
-            partial = b.tensor(f"squares{block.idx}", -(-size // CHUNK), dtype="float64")
+            partial = b.tensor(f"squares{block.idx}", chunks(size), dtype="float64")
             b.call("square_sums", partial, Flat(f"W{block.idx}"), of="weight decay")
             b.call("accumulate_partial", Part("sums", len(FIRST_SUMS), len(sums)), partial, 0.5 * decay,
                    of="weight decay")

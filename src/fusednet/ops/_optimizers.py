@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from fusednet.backends import current
-from fusednet.backends.table import CHUNK
+from fusednet.backends.table import CHUNK, chunks
 from fusednet.ops._door import (
     F32,
     F64,
@@ -406,7 +406,7 @@ def _sum_of_squares(x, square_sums, one):
     if 0 < x.size <= CHUNK:
         square_sums(one, x.ravel())
         return one.item()
-    partial = empty(-(-x.size // CHUNK), F64)
+    partial = empty(chunks(x.size), F64)
     square_sums(partial, x.ravel())
     return total(partial)
 
