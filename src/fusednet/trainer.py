@@ -490,12 +490,11 @@ class Fit:
             return
         first, last = self.epoch - len(ended), self.model.step - int(self.cursor[interp.EPOCH_STEP])
         steps = [last - (len(ended) - 1 - i) * self.steps_per_epoch for i in range(len(ended))]
-        rates: list[float] = []
+        asked = told and self.callbacks.wants("on_epoch_end")  # by which another rate may be set
+        rates = [] if asked else self.model.rates_at(steps)
         for i, (sums, step) in enumerate(zip(ended, steps, strict=True)):
-            if not rates or self.callbacks.wants("on_epoch_end"):  # which may have set another
-                rates[i:] = self.model.rates_at(steps[i:])
             epoch = first + i
-            logs = self._epoch_logs(sums, rates[i])
+            logs = self._epoch_logs(sums, self.model.rate_at(step) if asked else rates[i])
             seconds, validated = float(sums[0]), self._progress.followed.get(epoch)
             if validated is not None:
                 logs |= self.validation.logs(validated, "val_")
