@@ -3,6 +3,7 @@
 a) `--backend` names one; by default every one that is installed. A test that takes `table` runs once on each.
 b) A native table is that of the instruction set in use: FUSEDNET_ISA forces one, and the fixture asserts that it runs.
 c) Tests marked exhaustive take minutes and run only where -m asks for them.
+d) What tests of whole trainings force: the native backend on one thread, the walker in Python, parts of every op.
 """
 
 import os
@@ -11,7 +12,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "8")  # read when Numba is imported; 
 
 import pytest
 
-from fusednet import backends
+from fusednet import backends, threads
+from fusednet.backends import interp
 
 
 def pytest_addoption(parser):
@@ -54,3 +56,37 @@ def pytest_collection_modifyitems(config, items):
         return
     config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("exhaustive")])
     items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
+@pytest.fixture
+def native_on_one_thread(monkeypatch):
+    """The native backend, whatever is chosen otherwise, on one thread until the test says how many."""
+    if "native" not in backends.available():
+        pytest.skip("the native backend is not installed")
+    monkeypatch.setattr(backends, "_current", None)
+    backends.select("native")
+    before = threads.get_num_threads()
+    threads.set_num_threads(1)
+    yield
+    threads.set_num_threads(before)
+
+
+@pytest.fixture
+def in_python(monkeypatch):
+    """``in_python(True)``: walk with backends/interp.py whatever the table."""
+    walker = interp.walker
+    return lambda on: monkeypatch.setattr(interp, "walker", interp.Walker if on else walker)
+
+
+@pytest.fixture
+def forced_parts():
+    """Parts of every op whatever its size, for as many threads; for one, it goes through part 0 of all ops of a phase,
+    then through part 1 of all."""
+    from fusednet.backends import native
+
+    def force(count: int, team: int | None = None) -> None:
+        threads.set_num_threads(team or count)
+        native.force_parts(count)
+
+    yield force
+    native.force_parts(0)

@@ -17,7 +17,6 @@ from trainings import TRAININGS, Training, data, model
 
 import fusednet as fn
 from fusednet import backends, bind, blocks, params, phases, trainer
-from fusednet.backends import interp
 from fusednet.plan import Columns, Feed
 from fusednet.runner import Runner
 
@@ -29,16 +28,7 @@ OPTIMIZERS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _native(monkeypatch):
-    if "native" not in backends.available():
-        pytest.skip("the native backend is not installed")
-    monkeypatch.setattr(backends, "_current", None)
-    backends.select("native")
-    before = fn.get_num_threads()
-    fn.set_num_threads(1)
-    yield
-    fn.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 
 
 @pytest.fixture
@@ -52,26 +42,6 @@ def small(monkeypatch):
         monkeypatch.setattr(blocks, "_GRAIN", min(max(rows, 1), 16))
         monkeypatch.setattr(bind, "_LEAST_ROWS", 1)  # divided by rows with every number of threads
     return say
-
-
-@pytest.fixture
-def in_python(monkeypatch):
-    """Walk with backends/interp.py whatever the table."""
-    walker = interp.walker
-    return lambda on: monkeypatch.setattr(interp, "walker", interp.Walker if on else walker)
-
-
-@pytest.fixture
-def forced_parts():
-    """Parts of every op whatever its size, for as many threads; for one, one part after the other."""
-    from fusednet.backends import native
-
-    def force(count: int, threads: int | None = None) -> None:
-        fn.set_num_threads(threads or count)
-        native.force_parts(count)
-
-    yield force
-    native.force_parts(0)
 
 
 def deep(optimizer=OPTIMIZERS["adam"], dtype: str = "float32", loss="sparse_categorical_crossentropy", **first):
@@ -141,7 +111,7 @@ def test_parts_of_other_rows_are_seen(small, forced_parts, monkeypatch):
     whole = fitted(deep(), x, y)
     small()
     monkeypatch.setattr(phases._Access, "overlaps", lambda self, other: False)
-    forced_parts(3, threads=1)
+    forced_parts(3, team=1)
     with pytest.raises(AssertionError):
         same_bits(fitted(deep(), x, y), whole)
 

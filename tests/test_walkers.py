@@ -16,7 +16,7 @@ import pytest
 from trainings import MIXED, OUTPUTS, TRAININGS, Training, data, drawn, model
 
 import fusednet as fn
-from fusednet import backends, bind, phases, runner, threads, trainer
+from fusednet import backends, bind, phases, runner, trainer
 from fusednet.backends import interp
 from fusednet.backends.table import parts
 from fusednet.runner import NotFinite, Runner
@@ -43,26 +43,7 @@ SOME = tuple(t for t in WALKED if t.name in {
 })  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _native(monkeypatch):
-    if "native" not in backends.available():
-        pytest.skip("the native backend is not installed")
-    monkeypatch.setattr(backends, "_current", None)
-    backends.select("native")
-    before = threads.get_num_threads()
-    fn.set_num_threads(1)
-    yield
-    fn.set_num_threads(before)
-
-
-@pytest.fixture
-def in_python(monkeypatch):
-    """Walk with backends/interp.py whatever the table."""
-    def switch(on: bool) -> None:
-        monkeypatch.setattr(interp, "walker", interp.Walker if on else walker)
-
-    walker = interp.walker
-    return switch
+pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 
 
 def metrics_of(training: Training) -> tuple[str, ...]:
@@ -241,20 +222,6 @@ def _large() -> fn.Sequential:
     return made
 
 
-@pytest.fixture
-def forced_parts():
-    """Parts of every op whatever its size, for as many threads; for one, it goes through part 0 of all ops of a phase,
-    then through part 1 of all."""
-    from fusednet.backends import native
-
-    def force(count: int, threads: int | None = None) -> None:
-        fn.set_num_threads(threads or count)
-        native.force_parts(count)
-
-    yield force
-    native.force_parts(0)
-
-
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((600, 128)).astype(np.float32), rng.integers(0, 10, 600)
@@ -285,7 +252,7 @@ def test_any_number_of_parts_gives_the_same_bits(training, forced_parts):
 def test_no_part_waits_for_another_within_a_phase(training, forced_parts):
     whole = fitted(training, split=0.3)
     for count in (2, 3, 8):
-        forced_parts(count, threads=1)
+        forced_parts(count, team=1)
         same_bits(fitted(training, split=0.3), whole)
 
 
@@ -293,7 +260,7 @@ def test_no_part_waits_for_another_within_a_phase(training, forced_parts):
 def test_a_phase_that_is_too_long_is_seen(training, forced_parts, monkeypatch):
     whole = fitted(training)
     monkeypatch.setattr(phases._Access, "overlaps", lambda self, other: False)
-    forced_parts(3, threads=1)
+    forced_parts(3, team=1)
     with pytest.raises((AssertionError, NotFinite)):
         same_bits(fitted(training), whole)
 
