@@ -5,7 +5,8 @@
  *    edges in m cost no wasted rows; the edge in n is a part vector.
  * b) Every element of C is start, then k multiply-adds in order of k, in FN_T: blocking, packing and the number of
  *    parts change where a sum pauses in memory, never its bits. Only the narrow forms (fn_dots, gemm_quads_impl.h) sum
- *    along vectors; they are chosen by the whole problem's shape.
+ *    along vectors; they are chosen by the whole problem's shape. Where zeros of A may be left out (gemm_sparse_impl.h)
+ *    a zero of C has no sign.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
  *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
  *    enough to pay for it or B is transposed, read in place otherwise. The last panel is a vector wider where a panel of
@@ -26,6 +27,9 @@
 #endif
 #ifndef FN_QUADS
 #define FN_QUADS 0
+#endif
+#ifndef FN_SPARSE
+#define FN_SPARSE 0
 #endif
 #ifndef FN_ODD_ROWS
 #define FN_ODD_ROWS 0
@@ -48,6 +52,8 @@
 #define FN_NARROW_TRANSPOSED 15                /* the same where A is transposed and k is long */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
+#define FN_SPARSE_K 48                         /* k of a strip of a sparse product; fewer than the bits of a word */
+#define FN_SPARSE_LEAST (1 << 17)              /* multiply-adds of vectors below which looking for zeros takes too long */
 
 /* What dot products ask for ahead of its use; the constant that selects the code of a loop. */
 enum fn_ahead { FN_AHEAD_NOTHING, FN_AHEAD_ROWS, FN_AHEAD_COLUMNS };
@@ -67,6 +73,7 @@ typedef struct {
     FN_T floor;       /* C = max(C, floor): 0 is relu, -infinity nothing */
     const FN_T *mask; /* where given, C = 0 where mask[i*ldmask + j] <= 0: relu's derivative */
     int64_t ldmask;
+    int unsigned_zero; /* C + 0 before that: -0 becomes 0 */
     int64_t count;    /* elements of the last vector of a row, where it is a part vector */
     const FN_T *next; /* where the micro-kernel asks ahead: next[p*step] with each p */
     int64_t step;
@@ -118,6 +125,11 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
         b += rb;
     }
     const V floor = VF(set1)(t->floor), zero = VF(set1)(0);
+    if (FN_SPARSE && __builtin_expect(t->unsigned_zero, 0))
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[i][v] = VF(add)(acc[i][v], zero);
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 8
@@ -208,7 +220,14 @@ typedef struct {
     int precision; /* fn_precision */
 } FN_NAME(fn_product);
 
-static const FN_T FN_NAME(fn_zeros)[FN_NV_MAX * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
+/* as many as the widest panel has columns */
+static const FN_T FN_NAME(fn_zeros)[12 * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
+
+/* Whether the product is so large that zeros of A may be left out of its sums: a zero of C is 0 then, never -0. */
+FN_INLINE int FN_NAME(fn_may_be_sparse)(const FN_NAME(fn_product) *g)
+{
+    return FN_SPARSE && g->k >= FN_SPARSE_K && g->m * g->n * g->k >= FN_SPARSE_LEAST * LANES;
+}
 
 /* What tiles ask ahead for: a line with each k, `step` apart; the next tile begins `tile` further; `tiles` are left. */
 typedef struct {
@@ -229,6 +248,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
+    t.unsigned_zero = last && FN_NAME(fn_may_be_sparse)(g);
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t from = k > FN_SORT_K ? fn_sorted(rows, tiles, tile) : fn_even(rows, tiles, tile);
         const int64_t to = k > FN_SORT_K ? fn_sorted(rows, tiles, tile + 1) : fn_even(rows, tiles, tile + 1), i = i0 + from;
@@ -365,6 +385,7 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
         }
         for (int64_t x = 0; x < width; x++) {
             c[x] = c[x] < g->floor ? g->floor : c[x];
+            if (FN_NAME(fn_may_be_sparse)(g)) c[x] += 0;
             if (g->mask && !(g->mask[i * g->ldmask + j + x] > 0)) c[x] = 0;
         }
     }
@@ -610,6 +631,9 @@ static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
 #if FN_QUADS && FN_IS_f32
 #include "gemm_quads_impl.h"
 #endif
+#if FN_SPARSE
+#include "gemm_sparse_impl.h"
+#endif
 
 /* The part's share of the product. The form is chosen by the whole problem, never by the part. */
 static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
@@ -659,6 +683,9 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         FN_NAME(fn_transposed)(&h, i0, i1, part->scratch);
         if (j0 >= j1) return;
     }
+#if FN_SPARSE
+    if (FN_NAME(fn_may_be_sparse)(g) && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
+#endif
     /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
     if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && b_bytes > FN_DIRECT_BYTES)

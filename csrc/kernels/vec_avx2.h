@@ -11,6 +11,7 @@
 
 #define FN_LANES_f32 8
 #define FN_LANES_f64 4
+#define FN_SPARSE 1
 typedef __m256 v_f32;
 typedef __m256d v_f64;
 typedef __m256 m_f32;
@@ -97,6 +98,7 @@ static inline v_f32 v_normal_f32(v_f32 a)
     return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(exponent, _mm256_setzero_si256())), a);
 }
 static inline int v_all_f32(m_f32 m) { return _mm256_movemask_ps(m) == 0xFF; }
+static inline uint64_t v_bits_f32(m_f32 m) { return (uint64_t)_mm256_movemask_ps(m); }
 static inline v_f32 v_load_fill_f32(const float *p, int64_t count, v_f32 fill)
 {
     return v_select_f32(v_first_f32(count), v_load_part_f32(p, count), fill);
@@ -185,6 +187,7 @@ static inline v_f64 v_normal_f64(v_f64 a)
     return _mm256_andnot_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(exponent, _mm256_setzero_si256())), a);
 }
 static inline int v_all_f64(m_f64 m) { return _mm256_movemask_pd(m) == 0xF; }
+static inline uint64_t v_bits_f64(m_f64 m) { return (uint64_t)_mm256_movemask_pd(m); }
 static inline v_f64 v_load_fill_f64(const double *p, int64_t count, v_f64 fill)
 {
     return v_select_f64(v_first_f64(count), v_load_part_f64(p, count), fill);

@@ -9,6 +9,7 @@
 #define FN_LANES_f64 8
 #define FN_RSQRT 1
 #define FN_QUADS 1
+#define FN_SPARSE 1
 typedef __m512 v_f32;
 typedef __m512d v_f64;
 typedef __mmask16 m_f32;
@@ -76,6 +77,7 @@ static inline v_f32 v_normal_f32(v_f32 a)
     return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(_mm512_castps_si512(a), exponent), a);
 }
 static inline int v_all_f32(m_f32 m) { return m == 0xFFFF; }
+static inline uint64_t v_bits_f32(m_f32 m) { return m; }
 static inline float v_sum_f32(v_f32 a) { return _mm512_reduce_add_ps(a); }
 static inline float v_largest_f32(v_f32 a) { return _mm512_reduce_max_ps(a); }
 static inline v_f32 v_quad_f32(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
@@ -168,6 +170,7 @@ static inline v_f64 v_normal_f64(v_f64 a)
     return _mm512_maskz_mov_pd(_mm512_test_epi64_mask(_mm512_castpd_si512(a), exponent), a);
 }
 static inline int v_all_f64(m_f64 m) { return m == 0xFF; }
+static inline uint64_t v_bits_f64(m_f64 m) { return m; }
 static inline double v_sum_f64(v_f64 a) { return _mm512_reduce_add_pd(a); }
 static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
 

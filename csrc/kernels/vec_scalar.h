@@ -30,6 +30,7 @@
  *   turn (r[4])                     likewise: lane 4 l + q of r[c] and lane 4 l + c of r[q] change places
  *   spread(a,n) compact(a,n)        likewise: lane 4 l + c of the spread one is lane n l + c of the compact one, for
  *                                   c < n <= 3
+ *   bits(m)                         only where FN_SPARSE is defined: bit l is 1 where lane l is true
  *   v_u32                           FN_LANES_f32 words: load store set1 add xor, below (unsigned);
  *                                   mul(a, c, *high), the low words of a times the scalar c
  *   v_fence()                       streamed stores are visible to other threads after it
