@@ -43,16 +43,17 @@ typedef struct {
     int64_t ldmask;
 } FN_NAME(fn_sums);
 
-/* to = init + sum over q with bit q of the row's `kept` of a[q] b[q*nv*LANES + .], q upwards. a: rows FN_SPARSE_K apart;
- * kept: `step` apart. nv: constant. */
-FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, const uint64_t *kept, int64_t step,
-                                     const FN_T *b, const FN_NAME(fn_sums) *s)
+/* to = init + sum over q with bit q of the row's `kept` of a[q] b[q*nv*LANES + .], q upwards. Rows of a are ra apart,
+ * words of kept `step`. nv: constant. */
+FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept,
+                                     int64_t step, const FN_T *b, const FN_NAME(fn_sums) *s)
 {
     const FN_T *from = s->init, *mask = s->mask;
     FN_T *to = s->to;
     const int64_t ldi = s->ldi, ldt = s->ldt, count = s->count, last = (nv - 1) * LANES;
-    for (int64_t i = 0; i < rows; i++, a += FN_SPARSE_K, kept += step, from += ldi, to += ldt) {
+    for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ldi, to += ldt) {
         V acc[FN_SPARSE_VECTORS];
+        for (int64_t q = 0; q < FN_SPARSE_K; q += 64 / (int64_t)sizeof(FN_T)) __builtin_prefetch(a + 2 * ra + q);
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) acc[v] = VF(load)(from + v * LANES);
         acc[nv - 1] = VF(load_part)(from + last, count);
@@ -84,27 +85,29 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
 }
 
 #define FN_KEPT(nv)                                                                                              \
-    static void FN_NAME(fn_kept_##nv)(int64_t rows, const FN_T *a, const uint64_t *kept, int64_t step, const FN_T *b, \
-                                      const FN_NAME(fn_sums) *s)                                                 \
+    static void FN_NAME(fn_kept_##nv)(int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept, int64_t step, \
+                                      const FN_T *b, const FN_NAME(fn_sums) *s)                                  \
     {                                                                                                            \
-        FN_NAME(fn_kept_body)(nv, rows, a, kept, step, b, s);                                                    \
+        FN_NAME(fn_kept_body)(nv, rows, a, ra, kept, step, b, s);                                                \
     }
 FN_SPARSE_LIST(FN_KEPT)
 #undef FN_KEPT
 
 /* [nv - 1] */
-static void (*const FN_NAME(fn_kept)[FN_SPARSE_VECTORS])(int64_t, const FN_T *, const uint64_t *, int64_t, const FN_T *,
-                                                        const FN_NAME(fn_sums) *) = {
+static void (*const FN_NAME(fn_kept)[FN_SPARSE_VECTORS])(int64_t, const FN_T *, int64_t, const uint64_t *, int64_t,
+                                                        const FN_T *, const FN_NAME(fn_sums) *) = {
 #define FN_KEPT(nv) FN_NAME(fn_kept_##nv),
     FN_SPARSE_LIST(FN_KEPT)
 #undef FN_KEPT
 };
 
-/* Bit q: element q of up to FN_SPARSE_K at `from` is not 0, NaN is not. Whole vectors are read. */
-static inline uint64_t FN_NAME(fn_kept_bits)(const FN_T *from, int64_t k)
+/* Bit q: element q of the k at `from` is not 0; NaN is not. */
+FN_INLINE uint64_t FN_NAME(fn_kept_bits)(const FN_T *from, int64_t k)
 {
     uint64_t zeros = 0;
-    for (int64_t q = 0; q < k; q += LANES) zeros |= VF(bits)(VF(eq)(VF(load)(from + q), FN_V(0))) << q;
+    int64_t q = 0;
+    for (; q + LANES <= k; q += LANES) zeros |= VF(bits)(VF(eq)(VF(load)(from + q), FN_V(0))) << q;
+    if (q < k) zeros |= VF(bits)(VF(eq)(VF(load_part)(from + q, k - q), FN_V(0))) << q;
     return ~zeros & (((uint64_t)1 << k) - 1);
 }
 
@@ -161,6 +164,8 @@ static void FN_NAME(fn_sparse)(const FN_NAME(fn_product) *g, const int turned, i
     const int64_t vectors = (j1 - j0 + LANES - 1) / LANES, panels = (vectors + FN_SPARSE_VECTORS - 1) / FN_SPARSE_VECTORS;
     const int64_t room = FN_SPARSE_STRIPS;
     const int64_t all = (g->k + FN_SPARSE_K - 1) / FN_SPARSE_K, turns = (all + room - 1) / room;
+    const int in_place = g->ca == 1;
+    const int64_t ra = in_place ? g->ra : FN_SPARSE_K;
     FN_T *const sums = scratch, *const packed = sums + FN_SPARSE_SUMS / sizeof(FN_T);
     FN_T *const a = packed + FN_SPARSE_PANEL / sizeof(FN_T);
     uint64_t *const kept = (uint64_t *)(void *)(a + room * FN_SPARSE_ROWS * FN_SPARSE_K);
@@ -171,10 +176,12 @@ static void FN_NAME(fn_sparse)(const FN_NAME(fn_product) *g, const int turned, i
             const FN_NAME(fn_product) as_b = {.b = g->a, .rb = g->ra, .cb = g->ca};
             for (int64_t s = 0; s < strips; s++) {
                 const int64_t p = (first + s) * FN_SPARSE_K, k = g->k - p < FN_SPARSE_K ? g->k - p : FN_SPARSE_K;
-                FN_T *const to = a + s * rows * FN_SPARSE_K;
-                FN_NAME(fn_pack_b)(to, &as_b, p, k, FN_SPARSE_K, i, rows);
-                for (int64_t r = 0; r < rows; r++)
-                    kept[s * rows + r] = FN_NAME(fn_kept_bits)(to + r * FN_SPARSE_K, k);
+                const FN_T *strip = g->a + i * g->ra + p;
+                if (!in_place) {
+                    FN_NAME(fn_pack_b)(a + s * rows * FN_SPARSE_K, &as_b, p, k, FN_SPARSE_K, i, rows);
+                    strip = a + s * rows * FN_SPARSE_K;
+                }
+                for (int64_t r = 0; r < rows; r++) kept[s * rows + r] = FN_NAME(fn_kept_bits)(strip + r * ra, k);
             }
             for (int64_t panel = 0; panel < panels; panel++) {
                 const int64_t x = fn_even(vectors, panels, panel), nv = fn_even(vectors, panels, panel + 1) - x;
@@ -208,8 +215,8 @@ static void FN_NAME(fn_sparse)(const FN_NAME(fn_product) *g, const int turned, i
                     }
                     FN_NAME(fn_pack_b)(packed, g, j, width, nv * LANES, p, k);
                     const int skips = FN_NAME(fn_finite)(packed, k * nv);
-                    FN_NAME(fn_kept)[nv - 1](rows, a + s * rows * FN_SPARSE_K, skips ? kept + s * rows : &whole, skips,
-                                             packed, &t);
+                    FN_NAME(fn_kept)[nv - 1](rows, in_place ? g->a + i * g->ra + p : a + s * rows * FN_SPARSE_K, ra,
+                                             skips ? kept + s * rows : &whole, skips, packed, &t);
                 }
                 if (turned) FN_NAME(fn_turn_back)(g, sums, nv * LANES, i, rows, j, width);
             }
