@@ -261,6 +261,9 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
             t.ldi = g->ldc;
         }
         t.mask = last && g->mask ? g->mask + i * g->ldmask + j : NULL;
+        if (asked && t.mask) /* of large products it has to come from afar */
+            for (int64_t y = 0; y < to - from; y++)
+                for (int64_t x = 0; x < nv; x++) __builtin_prefetch(t.mask + y * t.ldmask + x * LANES);
         FN_NAME(fn_ukr) ukr = ukrs[to - from - 1][nv - 1][rest < LANES];
         if (asked && asked->tiles > 0 && rest == LANES && nv == FN_NV(FN_MR) && FN_NAME(fn_ukrs_ahead)[to - from - 1]) {
             ukr = FN_NAME(fn_ukrs_ahead)[to - from - 1];
