@@ -53,7 +53,7 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
     const int64_t ldi = s->ldi, ldt = s->ldt, count = s->count, last = (nv - 1) * LANES;
     for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ldi, to += ldt) {
         V acc[FN_SPARSE_VECTORS];
-        for (int64_t q = 0; q < FN_SPARSE_K; q += 64 / (int64_t)sizeof(FN_T)) __builtin_prefetch(a + 2 * ra + q);
+        for (int64_t q = 0; FN_IS_f32 && q < FN_SPARSE_K; q += 16) __builtin_prefetch(a + 2 * ra + q);
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) acc[v] = VF(load)(from + v * LANES);
         acc[nv - 1] = VF(load_part)(from + last, count);
