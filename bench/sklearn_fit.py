@@ -4,7 +4,8 @@
 
 a) Both have the same parameters, data, dtype and number of threads: BLAS and OpenMP are limited by threadpoolctl, the
    engine by `set_num_threads`.
-b) They take turns, round by round; the fastest round of each counts, as the least disturbed.
+b) They take turns, round by round, with a pause in which the other's threads go to sleep; the fastest round of each
+   counts, as the least disturbed.
 c) The loss after the last epoch stands beside the time. In float64 it has to be the same to nine digits, or the table
    says so: a wrong training would be fast too.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import sklearn.neural_network as theirs
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
+from timing import BLAS_SPINS
 
 import fusednet as fn
 import fusednet.sklearn as ours
@@ -61,6 +63,7 @@ def in_turns(measures: dict, rounds: int) -> dict:
     best = dict.fromkeys(measures, float("inf"))
     for _ in range(rounds):
         for name, measure in measures.items():
+            time.sleep(BLAS_SPINS)
             best[name] = min(best[name], measure())
     return best
 

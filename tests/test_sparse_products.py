@@ -133,25 +133,26 @@ def test_same_bytes_in_any_parts(native, forced_parts, share, dtype):
     rng = np.random.default_rng(3)
     x, dy = sparse(rng, (120, 300), share, dtype), sparse(rng, (120, 200), share, dtype)
     x[::3] = 0
-    x[1, :], dy[1, :] = 1e-38, 1e-38
-    w = normal(rng, (300, 200), 1e-30, dtype)
+    w, full_x, full_dy = (normal(rng, shape, None, dtype) for shape in ((300, 200), (120, 300), (120, 200)))
     w[:, ::2] = -np.abs(w[:, ::2])
     b = np.full(200, -0.0, dtype)
+    tiny = np.sqrt(np.finfo(dtype).tiny) * 1e-10  # a product of two such numbers is 0 or -0
 
-    def results():
+    def results(size=1.0):
         return [
             one.tobytes()
             for one in (
-                forward(native, x, w, b),
-                forward(native, x, w, b, Activation.LINEAR),
-                backward(native, dy, w, np.ones_like(x)),
-                weight_gradient(native, x, normal(np.random.default_rng(4), (120, 200), None, dtype)),
-                weight_gradient(native, normal(np.random.default_rng(4), (120, 300), None, dtype), dy),
+                forward(native, x * size, w * size, b),
+                forward(native, x * size, w * size, b, Activation.LINEAR),
+                backward(native, dy * size, w * size, np.ones_like(x)),
+                weight_gradient(native, x * size, full_dy * size),
+                weight_gradient(native, full_x * size, dy * size),
             )
         ]
 
-    forced_parts(1)
-    whole = results()
-    for parts in (2, 3, 8, 120):
-        forced_parts(parts, team=1)
-        assert results() == whole, parts
+    for size in (np.dtype(dtype).type(1), np.dtype(dtype).type(tiny)):
+        forced_parts(1)
+        whole = results(size)
+        for parts in (2, 3, 8, 120):
+            forced_parts(parts, team=1)
+            assert results(size) == whole, (parts, size)

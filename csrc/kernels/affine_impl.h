@@ -28,7 +28,8 @@ FN_DEFINE(affine_fwd)
     const int relu_in_registers = a->kind == FN_ACT_relu && !a->z;
     const FN_NAME(fn_product) g = {
         .m = a->m, .n = a->n, .k = a->k, .a = a->x, .ra = a->ld_x, .ca = 1, .b = a->w, .rb = a->ld_w, .cb = 1, .c = c,
-        .ldc = ldc, .bias = a->b, .floor = relu_in_registers ? 0 : -(FN_T)INFINITY, .precision = (int)a->precision};
+        .ldc = ldc, .bias = a->b, .floor = relu_in_registers ? 0 : -(FN_T)INFINITY, .precision = (int)a->precision,
+        .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->n, a->k)};
     FN_NAME(fn_multiply)(&g, part);
     if (a->z || (a->kind != FN_ACT_linear && a->kind != FN_ACT_relu)) FN_NAME(fn_end_fwd)(a, c, ldc, part);
 }
@@ -39,7 +40,7 @@ FN_DEFINE(affine_bwd_dx)
     const FN_NAME(fn_product) g = {
         .m = a->m, .n = a->k, .k = a->n, .a = a->dy, .ra = a->ld_dy, .ca = 1, .b = a->w, .rb = 1, .cb = a->ld_w,
         .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s,
-        .precision = (int)a->precision};
+        .precision = (int)a->precision, .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->n, a->k)};
     FN_NAME(fn_multiply)(&g, part);
     if (a->s && !mask && a->kind != FN_ACT_linear) FN_NAME(fn_end_bwd)(a, part);
 }
@@ -84,7 +85,8 @@ FN_DEFINE(affine_bwd_dw)
 {
     const FN_NAME(fn_product) g = {
         .m = a->k, .n = a->n, .k = a->m, .a = a->x, .ra = 1, .ca = a->ld_x, .b = a->dy, .rb = a->ld_dy, .cb = 1,
-        .c = a->dw, .ldc = a->ld_dw, .floor = -(FN_T)INFINITY, .precision = (int)a->precision};
+        .c = a->dw, .ldc = a->ld_dw, .floor = -(FN_T)INFINITY, .precision = (int)a->precision,
+        .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->n, a->k)};
     FN_NAME(fn_multiply)(&g, part);
     if (a->db) FN_NAME(fn_bias_gradient)(a, part);
 }

@@ -218,15 +218,16 @@ typedef struct {
     const FN_T *mask;
     int64_t ldmask;
     int precision; /* fn_precision */
+    int may_be_sparse; /* fn_may_be_sparse: a zero of C is 0, never -0 */
 } FN_NAME(fn_product);
 
 /* as many as the widest panel has columns */
 static const FN_T FN_NAME(fn_zeros)[12 * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
 
-/* Whether the product is so large that zeros of A may be left out of its sums: a zero of C is 0 then, never -0. */
-FN_INLINE int FN_NAME(fn_may_be_sparse)(const FN_NAME(fn_product) *g)
+/* Whether an m by n product over k is so large that zeros of A may be left out of its sums. */
+FN_INLINE int FN_NAME(fn_may_be_sparse)(int64_t m, int64_t n, int64_t k)
 {
-    return FN_SPARSE && g->k >= FN_SPARSE_K && g->m * g->n * g->k >= FN_SPARSE_LEAST * LANES;
+    return FN_SPARSE && k >= FN_SPARSE_K && m * n * k >= FN_SPARSE_LEAST * LANES;
 }
 
 /* What tiles ask ahead for: a line with each k, `step` apart; the next tile begins `tile` further; `tiles` are left. */
@@ -248,7 +249,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
-    t.unsigned_zero = last && FN_NAME(fn_may_be_sparse)(g);
+    t.unsigned_zero = last && g->may_be_sparse;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t from = k > FN_SORT_K ? fn_sorted(rows, tiles, tile) : fn_even(rows, tiles, tile);
         const int64_t to = k > FN_SORT_K ? fn_sorted(rows, tiles, tile + 1) : fn_even(rows, tiles, tile + 1), i = i0 + from;
@@ -388,7 +389,7 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
         }
         for (int64_t x = 0; x < width; x++) {
             c[x] = c[x] < g->floor ? g->floor : c[x];
-            if (FN_NAME(fn_may_be_sparse)(g)) c[x] += 0;
+            if (g->may_be_sparse) c[x] += 0;
             if (g->mask && !(g->mask[i * g->ldmask + j + x] > 0)) c[x] = 0;
         }
     }
@@ -602,7 +603,7 @@ static void FN_NAME(fn_transposed)(const FN_NAME(fn_product) *g, int64_t i0, int
         const int in_place = g->n == 1 && g->ldc == 1;
         FN_NAME(fn_product) h = {
             .m = g->n, .n = width, .k = g->k, .a = g->b, .ra = g->cb, .ca = g->rb, .b = g->a + i, .rb = g->ca, .cb = 1,
-            .c = in_place ? g->c + i : rows, .ldc = strip, .floor = g->floor};
+            .c = in_place ? g->c + i : rows, .ldc = strip, .floor = g->floor, .may_be_sparse = g->may_be_sparse};
         FN_NAME(fn_direct)(&h, 0, h.m, 0, width, NULL);
         for (int64_t x = 0; x < width && !in_place; x++)
             for (int64_t j = 0; j < g->n; j++) g->c[(i + x) * g->ldc + j] = rows[j * strip + x];
@@ -687,7 +688,7 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         if (j0 >= j1) return;
     }
 #if FN_SPARSE
-    if (FN_NAME(fn_may_be_sparse)(g) && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
+    if (g->may_be_sparse && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
 #endif
     /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);

@@ -7,7 +7,9 @@
  *    goes in strips of FN_SPARSE_K, of which B is packed. From strip to strip the sums lie in scratch, side by side: at
  *    their places in C, often a power of two apart, they would push one another out of L2.
  * b) Loads bound it: 0.65 of the multiply-adds' rate where tiles reach 0.9, so it pays from about 30 % zeros on.
- * c) Which numbers are 0 is found while A is packed, a bit for each. A number of B that is not finite makes a NaN of 0
+ *    Tried without gain (2026-11, Zen 5): the next strip of B asked for ahead, strips of 40 to 62 k by 8 to 14 vectors,
+ *    rows of 4 vectors, which save no more than what finding the zeros costs.
+ * c) Which numbers are 0 is found once for all panels, a bit for each. A number of B that is not finite makes a NaN of 0
  *    as well: in its strip nothing is skipped.
  * d) Of a weight gradient x^T dy it may be dy that is sparse: then the transpose is computed, and turned at the end. */
 #ifndef FN_GEMM_SPARSE_SHARED
@@ -29,34 +31,34 @@ enum {
 #define FN_SPARSE_LIST(U) U(1) U(2) U(3) U(4) U(5) U(6) U(7) U(8) U(9) U(10) U(11) U(12)
 #endif
 
-/* Rows of a panel: where sums come from (rows ldi apart) and go to (ldt), `count` elements of the last vector; `ends`: with
- * floor and mask. */
+/* Rows of a panel: where sums come from and go to, and how many elements of the last vector there are; `ends`: with floor
+ * and mask. */
 typedef struct {
-    const FN_T *init;
-    int64_t ldi;
+    const FN_T *from;
+    int64_t ld_from, count_from;
     FN_T *to;
-    int64_t ldt;
-    int64_t count;
+    int64_t ld_to, count_to;
     int ends;
     FN_T floor;
     const FN_T *mask;
     int64_t ldmask;
 } FN_NAME(fn_sums);
 
-/* to = init + sum over q with bit q of the row's `kept` of a[q] b[q*nv*LANES + .], q upwards. Rows of a are ra apart,
+/* to = from + sum over q with bit q of the row's `kept` of a[q] b[q*nv*LANES + .], q upwards. Rows of a are ra apart,
  * words of kept `step`. nv: constant. */
 FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept,
                                      int64_t step, const FN_T *b, const FN_NAME(fn_sums) *s)
 {
-    const FN_T *from = s->init, *mask = s->mask;
+    const FN_T *from = s->from, *mask = s->mask;
     FN_T *to = s->to;
-    const int64_t ldi = s->ldi, ldt = s->ldt, count = s->count, last = (nv - 1) * LANES;
-    for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ldi, to += ldt) {
+    const int64_t ld_from = s->ld_from, ld_to = s->ld_to, count_from = s->count_from, count_to = s->count_to;
+    const int64_t last = (nv - 1) * LANES;
+    for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ld_from, to += ld_to) {
         V acc[FN_SPARSE_VECTORS];
         for (int64_t q = 0; FN_IS_f32 && q < FN_SPARSE_K; q += 16) __builtin_prefetch(a + 2 * ra + q);
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) acc[v] = VF(load)(from + v * LANES);
-        acc[nv - 1] = VF(load_part)(from + last, count);
+        acc[nv - 1] = VF(load_part)(from + last, count_from);
 #pragma GCC unroll 1
         for (uint64_t left = *kept; left; left &= left - 1) {
             const int64_t q = __builtin_ctzll(left);
@@ -72,7 +74,8 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
             if (mask) {
 #pragma GCC unroll 12
                 for (int v = 0; v < nv; v++) {
-                    const V by = v < nv - 1 ? VF(load)(mask + v * LANES) : VF(load_part)(mask + last, count);
+                    const V by = v < nv - 1 ? VF(load)(mask + v * LANES)
+                                                : VF(load_part)(mask + last, count_to);
                     acc[v] = VF(select)(VF(gt)(by, FN_V(0)), acc[v], FN_V(0));
                 }
                 mask += s->ldmask;
@@ -80,15 +83,15 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
         }
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) VF(store)(to + v * LANES, acc[v]);
-        VF(store_part)(to + last, acc[nv - 1], count);
+        VF(store_part)(to + last, acc[nv - 1], count_to);
     }
 }
 
-#define FN_KEPT(nv)                                                                                              \
-    static void FN_NAME(fn_kept_##nv)(int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept, int64_t step, \
-                                      const FN_T *b, const FN_NAME(fn_sums) *s)                                  \
-    {                                                                                                            \
-        FN_NAME(fn_kept_body)(nv, rows, a, ra, kept, step, b, s);                                                \
+#define FN_KEPT(nv)                                                                                         \
+    static void FN_NAME(fn_kept_##nv)(int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept,        \
+                                      int64_t step, const FN_T *b, const FN_NAME(fn_sums) *s)               \
+    {                                                                                                       \
+        FN_NAME(fn_kept_body)(nv, rows, a, ra, kept, step, b, s);                                           \
     }
 FN_SPARSE_LIST(FN_KEPT)
 #undef FN_KEPT
@@ -150,100 +153,124 @@ static void FN_NAME(fn_turn_back)(const FN_NAME(fn_product) *g, const FN_T *sums
                 continue;
             }
             VF(transpose)(square, LANES, sums + i * ld + x, ld);
-            for (int64_t y = 0; y < wide; y++)
-                VF(store_part)(c + y * g->ldc, VF(load)(square + y * LANES), high);
+            for (int64_t y = 0; y < wide; y++) VF(store_part)(c + y * g->ldc, VF(load)(square + y * LANES), high);
         }
 }
 
-/* Rows [i0, i1) by columns [j0, j1). turned: the product is a transpose, C(i, j) = c[j*ldc + i]; it has no bias, floor or
- * mask then, and j1 - j0 rows of C. */
-static void FN_NAME(fn_sparse)(const FN_NAME(fn_product) *g, const int turned, int64_t i0, int64_t i1, int64_t j0,
-                                      int64_t j1, FN_T *scratch)
+/* Rows [i, i + rows) of A, strips [first, first + strips) of k: copied where it is A's columns that lie in rows. */
+typedef struct {
+    int64_t i, rows, first, strips;
+    const FN_T *a; /* of a strip: rows ra apart, strips `apart` */
+    int64_t ra, apart;
+    uint64_t *kept; /* [strips][rows] */
+} FN_NAME(fn_sparse_block);
+
+static inline int64_t FN_NAME(fn_strip_k)(const FN_NAME(fn_product) *g, int64_t strip)
 {
-    const int64_t blocks = (i1 - i0 + FN_SPARSE_ROWS - 1) / FN_SPARSE_ROWS;
-    const int64_t vectors = (j1 - j0 + LANES - 1) / LANES, panels = (vectors + FN_SPARSE_VECTORS - 1) / FN_SPARSE_VECTORS;
-    const int64_t room = FN_SPARSE_STRIPS;
-    const int64_t all = (g->k + FN_SPARSE_K - 1) / FN_SPARSE_K, turns = (all + room - 1) / room;
+    return g->k - strip * FN_SPARSE_K < FN_SPARSE_K ? g->k - strip * FN_SPARSE_K : FN_SPARSE_K;
+}
+
+/* Finds the zeros of the block; copies go to `copy`. */
+static void FN_NAME(fn_find_zeros)(const FN_NAME(fn_product) *g, FN_NAME(fn_sparse_block) *block, FN_T *copy)
+{
+    const FN_NAME(fn_product) as_b = {.b = g->a, .rb = g->ra, .cb = g->ca};
     const int in_place = g->ca == 1;
-    const int64_t ra = in_place ? g->ra : FN_SPARSE_K;
-    FN_T *const sums = scratch, *const packed = sums + FN_SPARSE_SUMS / sizeof(FN_T);
-    FN_T *const a = packed + FN_SPARSE_PANEL / sizeof(FN_T);
-    uint64_t *const kept = (uint64_t *)(void *)(a + room * FN_SPARSE_ROWS * FN_SPARSE_K);
-    for (int64_t block = 0; block < blocks; block++) {
-        const int64_t i = i0 + fn_even(i1 - i0, blocks, block), rows = i0 + fn_even(i1 - i0, blocks, block + 1) - i;
-        for (int64_t turn = 0; turn < turns; turn++) {
-            const int64_t first = fn_even(all, turns, turn), strips = fn_even(all, turns, turn + 1) - first;
-            const FN_NAME(fn_product) as_b = {.b = g->a, .rb = g->ra, .cb = g->ca};
-            for (int64_t s = 0; s < strips; s++) {
-                const int64_t p = (first + s) * FN_SPARSE_K, k = g->k - p < FN_SPARSE_K ? g->k - p : FN_SPARSE_K;
-                const FN_T *strip = g->a + i * g->ra + p;
-                if (!in_place) {
-                    FN_NAME(fn_pack_b)(a + s * rows * FN_SPARSE_K, &as_b, p, k, FN_SPARSE_K, i, rows);
-                    strip = a + s * rows * FN_SPARSE_K;
-                }
-                for (int64_t r = 0; r < rows; r++) kept[s * rows + r] = FN_NAME(fn_kept_bits)(strip + r * ra, k);
-            }
-            for (int64_t panel = 0; panel < panels; panel++) {
-                const int64_t x = fn_even(vectors, panels, panel), nv = fn_even(vectors, panels, panel + 1) - x;
-                const int64_t j = j0 + x * LANES, width = j1 - j < nv * LANES ? j1 - j : nv * LANES;
-                const int64_t count = width - (nv - 1) * LANES;
-                for (int64_t s = 0; s < strips; s++) {
-                    const int64_t p = (first + s) * FN_SPARSE_K, k = g->k - p < FN_SPARSE_K ? g->k - p : FN_SPARSE_K;
-                    const int begins = p == 0, ends = p + k == g->k;
-                    const uint64_t whole = ((uint64_t)1 << k) - 1;
-                    FN_T *const c = g->c + i * g->ldc + j;
-                    FN_NAME(fn_sums) t = {.init = sums, .ldi = nv * LANES, .to = sums, .ldt = nv * LANES, .count = LANES};
-                    if (begins) {
-                        t.init = g->bias ? g->bias + j : FN_NAME(fn_zeros);
-                        t.ldi = 0;
-                        t.count = count;
-                    } else if (s == 0 && !turned) {
-                        t.init = c;
-                        t.ldi = g->ldc;
-                        t.count = count;
-                    }
-                    if (s == strips - 1 && !turned) {
-                        t.to = c;
-                        t.ldt = g->ldc;
-                        t.count = count;
-                    }
-                    if (ends && !turned) {
-                        t.ends = 1;
-                        t.floor = g->floor;
-                        t.mask = g->mask ? g->mask + i * g->ldmask + j : NULL;
-                        t.ldmask = g->ldmask;
-                    }
-                    FN_NAME(fn_pack_b)(packed, g, j, width, nv * LANES, p, k);
-                    const int skips = FN_NAME(fn_finite)(packed, k * nv);
-                    FN_NAME(fn_kept)[nv - 1](rows, in_place ? g->a + i * g->ra + p : a + s * rows * FN_SPARSE_K, ra,
-                                             skips ? kept + s * rows : &whole, skips, packed, &t);
-                }
-                if (turned) FN_NAME(fn_turn_back)(g, sums, nv * LANES, i, rows, j, width);
-            }
-        }
+    block->a = in_place ? g->a + block->i * g->ra + block->first * FN_SPARSE_K : copy;
+    block->ra = in_place ? g->ra : FN_SPARSE_K;
+    block->apart = in_place ? FN_SPARSE_K : block->rows * FN_SPARSE_K;
+    for (int64_t s = 0; s < block->strips; s++) {
+        const int64_t k = FN_NAME(fn_strip_k)(g, block->first + s);
+        const FN_T *a = block->a + s * block->apart;
+        uint64_t *kept = block->kept + s * block->rows;
+        if (!in_place)
+            FN_NAME(fn_pack_b)(copy + s * block->apart, &as_b, (block->first + s) * FN_SPARSE_K, k, FN_SPARSE_K, block->i,
+                               block->rows);
+        for (int64_t r = 0; r < block->rows; r++) kept[r] = FN_NAME(fn_kept_bits)(a + r * block->ra, k);
     }
 }
 
-/* Computes the part's rectangle if one of A and B is so sparse that it pays; else 0. */
-static __attribute__((noinline)) int FN_NAME(fn_multiply_sparse)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
-                                       FN_T *scratch)
+/* The block by `nv` vectors of columns from j on, which are `width` columns; turned: as fn_sparse. */
+static void FN_NAME(fn_sparse_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_sparse_block) *block, const int turned,
+                                     int64_t j, int64_t width, int64_t nv, FN_T *sums, FN_T *packed)
 {
-    const int64_t rows = i1 - i0, columns = j1 - j0;
+    const int64_t count = width - (nv - 1) * LANES;
+    FN_T *const c = turned ? NULL : g->c + block->i * g->ldc + j;
+    for (int64_t s = 0; s < block->strips; s++) {
+        const int64_t p = (block->first + s) * FN_SPARSE_K, k = FN_NAME(fn_strip_k)(g, block->first + s);
+        const uint64_t all = ((uint64_t)1 << k) - 1, *kept = block->kept + s * block->rows;
+        FN_NAME(fn_sums) t = {.from = sums, .ld_from = nv * LANES, .count_from = LANES,
+                              .to = sums, .ld_to = nv * LANES, .count_to = LANES,
+                              .ends = p + k == g->k, .floor = g->floor, .ldmask = g->ldmask,
+                              .mask = g->mask ? g->mask + block->i * g->ldmask + j : NULL};
+        if (p == 0) {
+            t.from = g->bias ? g->bias + j : FN_NAME(fn_zeros);
+            t.ld_from = 0;
+            t.count_from = count;
+        } else if (s == 0) { /* not turned: fn_multiply_sparse sees to it */
+            t.from = c;
+            t.ld_from = g->ldc;
+            t.count_from = count;
+        }
+        if (s == block->strips - 1 && !turned) {
+            t.to = c;
+            t.ld_to = g->ldc;
+            t.count_to = count;
+        }
+        FN_NAME(fn_pack_b)(packed, g, j, width, nv * LANES, p, k);
+        const int skips = FN_NAME(fn_finite)(packed, k * nv);
+        FN_NAME(fn_kept)[nv - 1](block->rows, block->a + s * block->apart, block->ra, skips ? kept : &all, skips, packed,
+                                 &t);
+    }
+    if (turned) FN_NAME(fn_turn_back)(g, sums, nv * LANES, block->i, block->rows, j, width);
+}
+
+/* Rows [i0, i1) by columns [j0, j1). turned: the product is a transpose, C(i, j) = c[j*ldc + i]; it has no bias, floor or
+ * mask then, and k is at most FN_SPARSE_STRIPS strips. */
+static void FN_NAME(fn_sparse)(const FN_NAME(fn_product) *g, const int turned, int64_t i0, int64_t i1, int64_t j0,
+                               int64_t j1, FN_T *scratch)
+{
+    const int64_t blocks = (i1 - i0 + FN_SPARSE_ROWS - 1) / FN_SPARSE_ROWS;
+    const int64_t vectors = (j1 - j0 + LANES - 1) / LANES, panels = (vectors + FN_SPARSE_VECTORS - 1) / FN_SPARSE_VECTORS;
+    const int64_t strips = (g->k + FN_SPARSE_K - 1) / FN_SPARSE_K;
+    const int64_t turns = (strips + FN_SPARSE_STRIPS - 1) / FN_SPARSE_STRIPS;
+    FN_T *const sums = scratch, *const packed = sums + FN_SPARSE_SUMS / sizeof(FN_T);
+    FN_T *const copy = packed + FN_SPARSE_PANEL / sizeof(FN_T);
+    uint64_t *const kept = (uint64_t *)(void *)(copy + FN_SPARSE_STRIPS * FN_SPARSE_ROWS * FN_SPARSE_K);
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t turn = 0; turn < turns; turn++) {
+            const int64_t i = i0 + fn_even(i1 - i0, blocks, b), first = fn_even(strips, turns, turn);
+            FN_NAME(fn_sparse_block) block = {.i = i, .rows = i0 + fn_even(i1 - i0, blocks, b + 1) - i, .first = first,
+                                              .strips = fn_even(strips, turns, turn + 1) - first, .kept = kept};
+            FN_NAME(fn_find_zeros)(g, &block, copy);
+            for (int64_t panel = 0; panel < panels; panel++) {
+                const int64_t x = fn_even(vectors, panels, panel), nv = fn_even(vectors, panels, panel + 1) - x;
+                const int64_t j = j0 + x * LANES, width = j1 - j < nv * LANES ? j1 - j : nv * LANES;
+                FN_NAME(fn_sparse_panel)(g, &block, turned, j, width, nv, sums, packed);
+            }
+        }
+}
+
+/* Computes the part's rectangle if one of A and B is so sparse that it pays; else 0. Out of line: small products do not
+ * come here. */
+static __attribute__((noinline)) int FN_NAME(fn_multiply_sparse)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1,
+                                                                 int64_t j0, int64_t j1, FN_T *scratch)
+{
+    const int64_t rows = i1 - i0, columns = j1 - j0, least = FN_SPARSE_LEAST_VECTORS * LANES;
     if (rows * columns * g->k < FN_SPARSE_LEAST * LANES) return 0;
-    if (rows >= FN_SPARSE_LEAST_ROWS && columns >= FN_SPARSE_LEAST_VECTORS * LANES) {
+    if (rows >= FN_SPARSE_LEAST_ROWS && columns >= least) {
         const FN_T *const a = g->a + i0 * g->ra;
         if (g->ca == 1 ? FN_NAME(fn_is_sparse)(a, g->ra, rows, g->k) : FN_NAME(fn_is_sparse)(a, g->ca, g->k, rows)) {
             FN_NAME(fn_sparse)(g, 0, i0, i1, j0, j1, scratch);
             return 1;
         }
     }
-    const int turns = g->ra == 1 && g->cb == 1 && !g->bias && !g->mask && g->floor == -(FN_T)INFINITY;
-    if (turns && g->k <= FN_SPARSE_STRIPS * FN_SPARSE_K && columns >= FN_SPARSE_LEAST_ROWS && rows >= FN_SPARSE_LEAST_VECTORS * LANES &&
-        FN_NAME(fn_is_sparse)(g->b + j0, g->rb, g->k, columns)) {
-        const FN_NAME(fn_product) h = {.m = g->n, .n = g->m, .k = g->k, .a = g->b, .ra = 1, .ca = g->rb, .b = g->a,
-                                       .rb = g->ca, .cb = 1, .c = g->c, .ldc = g->ldc, .floor = g->floor};
-        FN_NAME(fn_sparse)(&h, 1, j0, j1, i0, i1, scratch);
-        return 1;
-    }
-    return 0;
+    const int plain = !g->bias && !g->mask && g->floor == -(FN_T)INFINITY;
+    const int turns = plain && g->ra == 1 && g->cb == 1 && g->k <= FN_SPARSE_STRIPS * FN_SPARSE_K;
+    if (!turns || columns < FN_SPARSE_LEAST_ROWS || rows < least) return 0;
+    if (!FN_NAME(fn_is_sparse)(g->b + j0, g->rb, g->k, columns)) return 0;
+    const FN_NAME(fn_product) h = {.m = g->n, .n = g->m, .k = g->k, .a = g->b, .ra = 1, .ca = g->rb, .b = g->a,
+                                   .rb = g->ca, .cb = 1, .c = g->c, .ldc = g->ldc, .floor = g->floor,
+                                   .may_be_sparse = 1};
+    FN_NAME(fn_sparse)(&h, 1, j0, j1, i0, i1, scratch);
+    return 1;
 }

@@ -1,4 +1,4 @@
-"""The floor of a training: the time per epoch that this machine cannot beat, from measured rates.
+"""The floor of a training: the time per epoch that this machine cannot beat if nothing is left out, from measured rates.
 
 Reads workloads.py and ceilings.py; read by training.py, measure.py and page.py.
 
@@ -8,6 +8,8 @@ b) Bytes that must be moved: a row's features and target, once; in each step wei
    once more on the way back, but the first layer's), and weights and moments are changed in place. Gradients and
    activations may stay in registers and caches, so they count nothing; neither does other arithmetic (exp, dropout).
 c) Weights and moments live in the smallest level that holds them, for the whole run; so do the rows.
+d) Multiply-adds by the zeros behind relu and dropout count. Large products leave them out (gemm_sparse_impl.h), so the
+   share of the floor may be more than 1: how many zeros there are is known only while a network learns.
 """
 
 from dataclasses import dataclass
