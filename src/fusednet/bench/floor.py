@@ -1,4 +1,4 @@
-"""The floor of a training: the time per epoch that this machine cannot beat if nothing is left out, from measured rates.
+"""The floor of a training: the least time per epoch, by measured rates, if nothing is left out.
 
 Reads workloads.py and ceilings.py; read by training.py, measure.py and page.py.
 
