@@ -102,6 +102,8 @@ ROUNDED = (
 """The same, of what products of bfloat16 are made for: their edges, and less than that."""
 
 PRODUCT_BIG = (211, 199, 307)
+SPARSE = ((64, 155, 240), (155, 64, 240))
+"""Large enough for zeros to be left out: of rows of A, of columns of a weight gradient's dy."""
 
 LAYERS = {
     "tiny": (16, (4, 16, 3)),
@@ -297,6 +299,10 @@ def _product_cases(kernel, size_names, optional, kinds, more):
         if recipe == "large" and "b" in optional:
             values["b"] = "large"
         yield Case(kernel, recipe, sizes((17, 35, 67)), parameters(Activation.RELU), values, layout="offset")
+    for shape in SPARSE:
+        values = dict.fromkeys(matrices, "half_zero")
+        yield Case(kernel, f"half-zero-{_dimensions(*shape)}", sizes(shape), parameters(Activation.RELU), values,
+                   layout="padded")  # fmt: skip
     for matrix in matrices:
         # Through relu forward NaN passes; backward its derivative 0 may be a choice as well as a factor.
         kind = Activation.TANH if "s" in optional else Activation.RELU

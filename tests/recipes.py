@@ -117,6 +117,12 @@ def some_zero(d):
 
 
 @_recipe
+def half_zero(d):
+    """Normal, but every other number, by chance, 0 or -0."""
+    return d.rng.standard_normal(d.shape) * (d.rng.random(d.shape) < 0.5)
+
+
+@_recipe
 def one_not_a_number(d):
     """Normal, but for one NaN."""
     return _every(d.rng.standard_normal(d.shape), np.prod(d.shape) // 2 + 1, np.prod(d.shape) // 2, np.nan)

@@ -40,7 +40,7 @@ FN_DEFINE(affine_bwd_dx)
     const FN_NAME(fn_product) g = {
         .m = a->m, .n = a->k, .k = a->n, .a = a->dy, .ra = a->ld_dy, .ca = 1, .b = a->w, .rb = 1, .cb = a->ld_w,
         .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s,
-        .precision = (int)a->precision, .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->n, a->k)};
+        .precision = (int)a->precision, .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->k, a->n)};
     FN_NAME(fn_multiply)(&g, part);
     if (a->s && !mask && a->kind != FN_ACT_linear) FN_NAME(fn_end_bwd)(a, part);
 }
@@ -86,7 +86,7 @@ FN_DEFINE(affine_bwd_dw)
     const FN_NAME(fn_product) g = {
         .m = a->k, .n = a->n, .k = a->m, .a = a->x, .ra = 1, .ca = a->ld_x, .b = a->dy, .rb = a->ld_dy, .cb = 1,
         .c = a->dw, .ldc = a->ld_dw, .floor = -(FN_T)INFINITY, .precision = (int)a->precision,
-        .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->n, a->k)};
+        .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->k, a->n, a->m)};
     FN_NAME(fn_multiply)(&g, part);
     if (a->db) FN_NAME(fn_bias_gradient)(a, part);
 }

@@ -6,7 +6,7 @@
  * b) Every element of C is start, then k multiply-adds in order of k, in FN_T: blocking, packing and the number of
  *    parts change where a sum pauses in memory, never its bits. Only the narrow forms (fn_dots, gemm_quads_impl.h) sum
  *    along vectors; they are chosen by the whole problem's shape. Where zeros of A may be left out (gemm_sparse_impl.h)
- *    a zero of C has no sign.
+ *    a zero of C has lost its sign.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
  *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
  *    enough to pay for it or B is transposed, read in place otherwise. The last panel is a vector wider where a panel of
@@ -16,7 +16,8 @@
  * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end.
  *
  * Tried without gain on Zen 5 (2026-11-21; at 1024^3 the tiles take 102 % of the multiply-adds' time, packing B 2.4 %,
- * packing A 1 to 3 %): huge pages for scratch, the next panel of B asked for in the micro-kernel, KC of 256 to 768, 16 or
+ * packing A 1 to 3 %): huge pages for scratch, blocks of A as high as there is room for at smaller k, half the k for
+ * weight gradients, the next panel of B asked for in the micro-kernel, KC of 256 to 768, 16 or
  * 32 panels packed side by side, rows asked for further ahead in packing. Narrow results of short rows (k below 16 for each
  * column) by vectors that are not full instead of dot products: 0.6 to 1.05 of their speed. */
 
@@ -52,7 +53,8 @@
 #define FN_NARROW_TRANSPOSED 15                /* the same where A is transposed and k is long */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
-#define FN_SPARSE_K 48                         /* k of a strip of a sparse product; fewer than the bits of a word */
+#define FN_SPARSE_K 48                         /* k of a strip of a sparse product: whole vectors, fewer than a word's bits */
+#define FN_SPARSE_VECTORS 12                   /* of a panel of it, the widest there is: 3/4 of L1 with AVX-512 */
 #define FN_SPARSE_LEAST (1 << 17)              /* multiply-adds of vectors below which looking for zeros takes too long */
 
 /* What dot products ask for ahead of its use; the constant that selects the code of a loop. */
@@ -73,7 +75,7 @@ typedef struct {
     FN_T floor;       /* C = max(C, floor): 0 is relu, -infinity nothing */
     const FN_T *mask; /* where given, C = 0 where mask[i*ldmask + j] <= 0: relu's derivative */
     int64_t ldmask;
-    int unsigned_zero; /* C + 0 before that: -0 becomes 0 */
+    int unsigned_zero; /* C + 0 before floor and mask: -0 becomes 0 */
     int64_t count;    /* elements of the last vector of a row, where it is a part vector */
     const FN_T *next; /* where the micro-kernel asks ahead: next[p*step] with each p */
     int64_t step;
@@ -218,11 +220,10 @@ typedef struct {
     const FN_T *mask;
     int64_t ldmask;
     int precision; /* fn_precision */
-    int may_be_sparse; /* fn_may_be_sparse: a zero of C is 0, never -0 */
+    int may_be_sparse; /* fn_may_be_sparse: a zero of a tile is 0, never -0 */
 } FN_NAME(fn_product);
 
-/* as many as the widest panel has columns */
-static const FN_T FN_NAME(fn_zeros)[12 * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
+static const FN_T FN_NAME(fn_zeros)[FN_SPARSE_VECTORS * 64 / sizeof(FN_T)] __attribute__((aligned(64))) = {0};
 
 /* Whether an m by n product over k is so large that zeros of A may be left out of its sums. */
 FN_INLINE int FN_NAME(fn_may_be_sparse)(int64_t m, int64_t n, int64_t k)
@@ -639,7 +640,8 @@ static int64_t FN_NAME(fn_left_over)(const FN_NAME(fn_product) *g)
 #include "gemm_sparse_impl.h"
 #endif
 
-/* The part's share of the product. The form is chosen by the whole problem, never by the part. */
+/* The part's share of the product. What changes the order of sums is chosen by the whole problem; whether zeros are left
+ * out, by the part. */
 static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *part)
 {
     const int fits = (g->k + LANES + FN_ROW_PAD) * FN_NARROW * (int64_t)sizeof(FN_T) <= FN_SCRATCH_BYTES;

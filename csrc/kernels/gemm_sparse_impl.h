@@ -1,6 +1,6 @@
 /* Products whose A is sparse, as behind relu and dropout: its zeros are skipped. Read by gemm_impl.h, for instruction
- * sets that have FN_SPARSE (vec_<isa>.h). The result is that of all other forms to the bit, so a part may decide by what
- * it finds in its own rows.
+ * sets that have FN_SPARSE (vec_<isa>.h). The result is that of the tiles to the bit, so a part may decide by what it finds
+ * in its own rows.
  *
  * a) One row of A at a time: the sums of up to FN_SPARSE_VECTORS vectors of columns stand in registers, and each number
  *    of the row that is not 0 multiplies a row of B. That is a load for each multiply-add, so B has to come from L1: k
@@ -15,8 +15,7 @@
 #ifndef FN_GEMM_SPARSE_SHARED
 #define FN_GEMM_SPARSE_SHARED
 enum {
-    FN_SPARSE_VECTORS = 12, /* of a panel: a strip of it takes 3/4 of L1 */
-    FN_SPARSE_ROWS = 512,   /* of a block: the sums of a panel take 3/8 of L2 */
+    FN_SPARSE_ROWS = 512, /* of a block: the sums of a panel take 3/8 of L2 with AVX-512 */
     FN_SPARSE_SUMS = FN_SPARSE_ROWS * FN_SPARSE_VECTORS * 64,
     FN_SPARSE_PANEL = FN_SPARSE_K * FN_SPARSE_VECTORS * 64,
     FN_SPARSE_LOOKS = 8,          /* rows, and vectors of each, by which a matrix is judged */
@@ -24,11 +23,13 @@ enum {
     FN_SPARSE_LEAST_VECTORS = 8   /* of columns */
 };
 #define FN_SPARSE_SHARE 0.375 /* of zeros, from which on it pays with a margin */
+#define FN_SPARSE_TURN 0.1    /* so many more zeros of B pay for turning the result */
 /* strips of FN_T for which there is scratch */
 #define FN_SPARSE_STRIPS                                      \
     ((FN_SCRATCH_BYTES - FN_SPARSE_SUMS - FN_SPARSE_PANEL) / \
      (FN_SPARSE_ROWS * (FN_SPARSE_K * (int64_t)sizeof(FN_T) + (int64_t)sizeof(uint64_t))))
-#define FN_SPARSE_LIST(U) U(1) U(2) U(3) U(4) U(5) U(6) U(7) U(8) U(9) U(10) U(11) U(12)
+/* vectors of a panel: 8 or more, divided evenly among panels of 12 at most */
+#define FN_SPARSE_LIST(U) U(6) U(7) U(8) U(9) U(10) U(11) U(12)
 #endif
 
 /* Rows of a panel: where sums come from and go to, and how many elements of the last vector there are; `ends`: with floor
@@ -44,6 +45,8 @@ typedef struct {
     int64_t ldmask;
 } FN_NAME(fn_sums);
 
+_Static_assert(FN_SPARSE_K % LANES == 0, "strips of A are packed as panels");
+
 /* to = from + sum over q with bit q of the row's `kept` of a[q] b[q*nv*LANES + .], q upwards. Rows of a are ra apart,
  * words of kept `step`. nv: constant. */
 FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, int64_t ra, const uint64_t *kept,
@@ -55,7 +58,8 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
     const int64_t last = (nv - 1) * LANES;
     for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ld_from, to += ld_to) {
         V acc[FN_SPARSE_VECTORS];
-        for (int64_t q = 0; FN_IS_f32 && q < FN_SPARSE_K; q += 16) __builtin_prefetch(a + 2 * ra + q);
+        if (FN_IS_f32) /* twice as many lines of doubles cost 5 % and bring nothing */
+            for (int64_t q = 0; q < FN_SPARSE_K; q += 16) __builtin_prefetch(a + 2 * ra + q);
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) acc[v] = VF(load)(from + v * LANES);
         acc[nv - 1] = VF(load_part)(from + last, count_from);
@@ -74,8 +78,7 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
             if (mask) {
 #pragma GCC unroll 12
                 for (int v = 0; v < nv; v++) {
-                    const V by = v < nv - 1 ? VF(load)(mask + v * LANES)
-                                                : VF(load_part)(mask + last, count_to);
+                    const V by = v < nv - 1 ? VF(load)(mask + v * LANES) : VF(load_part)(mask + last, count_to);
                     acc[v] = VF(select)(VF(gt)(by, FN_V(0)), acc[v], FN_V(0));
                 }
                 mask += s->ldmask;
@@ -99,7 +102,7 @@ FN_SPARSE_LIST(FN_KEPT)
 /* [nv - 1] */
 static void (*const FN_NAME(fn_kept)[FN_SPARSE_VECTORS])(int64_t, const FN_T *, int64_t, const uint64_t *, int64_t,
                                                         const FN_T *, const FN_NAME(fn_sums) *) = {
-#define FN_KEPT(nv) FN_NAME(fn_kept_##nv),
+#define FN_KEPT(nv) [nv - 1] = FN_NAME(fn_kept_##nv),
     FN_SPARSE_LIST(FN_KEPT)
 #undef FN_KEPT
 };
@@ -126,17 +129,19 @@ static int FN_NAME(fn_finite)(const FN_T *b, int64_t n)
     return VF(all)(VF(eq)(VF(add)(VF(add)(sum[0], sum[1]), VF(add)(sum[2], sum[3])), FN_V(0)));
 }
 
-/* Whether `rows` rows of `length` numbers have so many zeros that it pays to skip them, by a look at some. */
-static int FN_NAME(fn_is_sparse)(const FN_T *x, int64_t ld, int64_t rows, int64_t length)
+/* The share of zeros in `rows` rows of `length` numbers, of those that are looked at: from the first row to the last, and
+ * others in each. */
+static double FN_NAME(fn_zeros_share)(const FN_T *x, int64_t ld, int64_t rows, int64_t length)
 {
     const int64_t vectors = length / LANES, looks = vectors < FN_SPARSE_LOOKS ? vectors : FN_SPARSE_LOOKS;
     int64_t zeros = 0;
     for (int64_t r = 0; r < FN_SPARSE_LOOKS; r++)
         for (int64_t v = 0; v < looks; v++) {
-            const FN_T *from = x + fn_even(rows, FN_SPARSE_LOOKS, r) * ld + (fn_even(vectors, looks, v) + r) % vectors * LANES;
-            zeros += __builtin_popcountll(VF(bits)(VF(eq)(VF(load)(from), FN_V(0))));
+            const int64_t at = fn_even(vectors, FN_SPARSE_LOOKS * looks, FN_SPARSE_LOOKS * v + r) * LANES;
+            const V seen = VF(load)(x + fn_even(rows - 1, FN_SPARSE_LOOKS - 1, r) * ld + at);
+            zeros += __builtin_popcountll(VF(bits)(VF(eq)(seen, FN_V(0))));
         }
-    return (double)zeros > FN_SPARSE_SHARE * (double)(FN_SPARSE_LOOKS * looks * LANES);
+    return (double)zeros / (double)(FN_SPARSE_LOOKS * looks * LANES);
 }
 
 /* C(i, j) of a strip of rows and columns, its transpose in `sums` (row i, rows ld apart): the end of a turned product. */
@@ -183,8 +188,8 @@ static void FN_NAME(fn_find_zeros)(const FN_NAME(fn_product) *g, FN_NAME(fn_spar
         const FN_T *a = block->a + s * block->apart;
         uint64_t *kept = block->kept + s * block->rows;
         if (!in_place)
-            FN_NAME(fn_pack_b)(copy + s * block->apart, &as_b, (block->first + s) * FN_SPARSE_K, k, FN_SPARSE_K, block->i,
-                               block->rows);
+            FN_NAME(fn_pack_b)(copy + s * block->apart, &as_b, (block->first + s) * FN_SPARSE_K, k, FN_SPARSE_K,
+                               block->i, block->rows);
         for (int64_t r = 0; r < block->rows; r++) kept[r] = FN_NAME(fn_kept_bits)(a + r * block->ra, k);
     }
 }
@@ -257,20 +262,21 @@ static __attribute__((noinline)) int FN_NAME(fn_multiply_sparse)(const FN_NAME(f
 {
     const int64_t rows = i1 - i0, columns = j1 - j0, least = FN_SPARSE_LEAST_VECTORS * LANES;
     if (rows * columns * g->k < FN_SPARSE_LEAST * LANES) return 0;
-    if (rows >= FN_SPARSE_LEAST_ROWS && columns >= least) {
-        const FN_T *const a = g->a + i0 * g->ra;
-        if (g->ca == 1 ? FN_NAME(fn_is_sparse)(a, g->ra, rows, g->k) : FN_NAME(fn_is_sparse)(a, g->ca, g->k, rows)) {
-            FN_NAME(fn_sparse)(g, 0, i0, i1, j0, j1, scratch);
-            return 1;
-        }
-    }
+    const FN_T *const a = g->a + i0 * g->ra;
+    double in_a = 0, in_b = 0;
+    if (rows >= FN_SPARSE_LEAST_ROWS && columns >= least)
+        in_a = g->ca == 1 ? FN_NAME(fn_zeros_share)(a, g->ra, rows, g->k) : FN_NAME(fn_zeros_share)(a, g->ca, g->k, rows);
     const int plain = !g->bias && !g->mask && g->floor == -(FN_T)INFINITY;
     const int turns = plain && g->ra == 1 && g->cb == 1 && g->k <= FN_SPARSE_STRIPS * FN_SPARSE_K;
-    if (!turns || columns < FN_SPARSE_LEAST_ROWS || rows < least) return 0;
-    if (!FN_NAME(fn_is_sparse)(g->b + j0, g->rb, g->k, columns)) return 0;
+    if (turns && columns >= FN_SPARSE_LEAST_ROWS && rows >= least)
+        in_b = FN_NAME(fn_zeros_share)(g->b + j0, g->rb, g->k, columns);
+    if (in_a > FN_SPARSE_SHARE && in_a + FN_SPARSE_TURN >= in_b) {
+        FN_NAME(fn_sparse)(g, 0, i0, i1, j0, j1, scratch);
+        return 1;
+    }
+    if (in_b <= FN_SPARSE_SHARE) return 0;
     const FN_NAME(fn_product) h = {.m = g->n, .n = g->m, .k = g->k, .a = g->b, .ra = 1, .ca = g->rb, .b = g->a,
-                                   .rb = g->ca, .cb = 1, .c = g->c, .ldc = g->ldc, .floor = g->floor,
-                                   .may_be_sparse = 1};
+                                   .rb = g->ca, .cb = 1, .c = g->c, .ldc = g->ldc, .floor = g->floor};
     FN_NAME(fn_sparse)(&h, 1, j0, j1, i0, i1, scratch);
     return 1;
 }

@@ -14,7 +14,7 @@ c) Where the bound is too large nothing is known: a gradient may be finite. `Pla
    never comes there; one that diverges does, a step or a few before it fails; one of a network so deep that the bound,
    a product over its layers, says nothing, at its first step.
 d) A block is a range of rows of the kernel: its place in the flat vector is one range, and its elements' sums are those
-   of the whole product, so the bits are the same.
+   of the whole product, so the bits are the same, but for the sign of a zero all of whose terms underflow.
 """
 
 from itertools import pairwise
