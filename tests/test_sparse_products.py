@@ -17,7 +17,7 @@ from fusednet.backends.table import Activation
 
 SHAPES = (
     (100, 192, 240), (130, 209, 97), (560, 300, 270), (64, 130, 2300), (2300, 130, 144), (64, 2300, 144),
-    (300, 96, 144), (49, 1030, 145),
+    (300, 96, 144), (49, 1030, 145), (24, 300, 400), (16, 401, 900),
 )  # fmt: skip
 """Rows, columns, k; each in one of the products at least taken as sparse by every instruction set."""
 

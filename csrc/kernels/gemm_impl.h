@@ -55,6 +55,7 @@
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
 #define FN_SPARSE_K 48                         /* k of a strip of a sparse product: whole vectors, fewer than a word's bits */
 #define FN_SPARSE_VECTORS 12                   /* of a panel of it, the widest there is: 3/4 of L1 with AVX-512 */
+#define FN_SPARSE_LEAST_K 16                   /* k of the shortest: a whole vector to look at */
 #define FN_SPARSE_LEAST (1 << 17)              /* multiply-adds of vectors below which looking for zeros takes too long */
 
 /* What dot products ask for ahead of its use; the constant that selects the code of a loop. */
@@ -228,7 +229,7 @@ static const FN_T FN_NAME(fn_zeros)[FN_SPARSE_VECTORS * 64 / sizeof(FN_T)] __att
 /* Whether an m by n product over k is so large that zeros of A may be left out of its sums. */
 FN_INLINE int FN_NAME(fn_may_be_sparse)(int64_t m, int64_t n, int64_t k)
 {
-    return FN_SPARSE && k >= FN_SPARSE_K && m * n * k >= FN_SPARSE_LEAST * LANES;
+    return FN_SPARSE && k >= FN_SPARSE_LEAST_K && m * n * k >= FN_SPARSE_LEAST * LANES;
 }
 
 /* What tiles ask ahead for: a line with each k, `step` apart; the next tile begins `tile` further; `tiles` are left. */
