@@ -305,6 +305,26 @@ def test_ctrl_c_while_threads_are_started(monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusednet-")]
 
 
+def test_ctrl_c_while_a_thread_begins(monkeypatch):
+    """It exists already, but has not begun when all halt: it is waited for."""
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == "fusednet-1":
+            begin = thread._set_ident
+            thread._set_ident = lambda: (time.sleep(0.3), begin())
+            thread._started.wait = _interrupt
+        start(thread)
+
+    def _interrupt(timeout=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_many(CONFIGS, X, Y, build=build, workers=2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fusednet-")]
+
+
 def test_warnings_and_times_are_there():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -19,6 +19,9 @@ from fusednet import params, threads
 from fusednet.callbacks import Callback
 from fusednet.feed import Data
 
+START_SECONDS = 5.0
+"""How long a thread whose start was interrupted may take to begin; most take a millisecond."""
+
 LARGE_STEP = 1 << 24
 """Multiply-adds of a step (batch times weights), for each core, from which on all cores work well on one network: on
 two cores they then train it 1.8 times as fast as one core does."""
@@ -212,6 +215,14 @@ def run(jobs: list[Job], *, workers: int | None = None, on_error: str = "raise",
     return results
 
 
+def _begins(thread: threading.Thread) -> bool:
+    """Whether it runs. One whose start was interrupted may be about to: that is waited for."""
+    end = time.monotonic() + START_SECONDS
+    while not thread.is_alive() and thread in threading.enumerate() and time.monotonic() < end:
+        time.sleep(0.001)
+    return thread.is_alive()
+
+
 class _Pool:
     def __init__(self, jobs: list[Job], threads_each: int, keep_models: bool):
         self._jobs, self._each, self._keep = list(reversed(jobs)), threads_each, keep_models
@@ -240,7 +251,7 @@ class _Pool:
             for halt in self._running.values():
                 halt.stop()
         for thread in self._threads:
-            if thread.is_alive():  # one whose start was interrupted may begin yet: it finds that all halt
+            if _begins(thread):
                 thread.join()
 
     def _work(self) -> None:
