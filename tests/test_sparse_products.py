@@ -22,7 +22,7 @@ SHAPES = (
 """Rows, columns, k; each in one of the products at least taken as sparse by every instruction set."""
 
 SHARES = (0.3, 0.5, 0.9, 1.0)
-ROWS, COLUMNS = 40, 24
+ROWS, COLUMNS = 26, 24
 """Of a slice: fewer than the sparse form takes, more than other forms are made for."""
 
 NUMBERS = {"ordinary": None, "infinite": np.inf, "not a number": np.nan}
@@ -154,7 +154,7 @@ def test_same_bytes_in_any_parts(native, forced_parts, share, dtype):
     b = np.full(200, -0.0, dtype)
     tiny = np.sqrt(np.finfo(dtype).tiny) * 1e-10  # a product of two such numbers is 0 or -0
 
-    def results(size=1.0):
+    def results(size):
         return [
             one.tobytes()
             for one in (
