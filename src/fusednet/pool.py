@@ -20,7 +20,7 @@ from fusednet.callbacks import Callback
 from fusednet.feed import Data
 
 START_SECONDS = 5.0
-"""How long a thread whose start was interrupted may take to begin; most take a millisecond."""
+"""For which a thread whose start was interrupted is given time to begin."""
 
 LARGE_STEP = 1 << 24
 """Multiply-adds of a step (batch times weights), for each core, from which on all cores work well on one network: on
