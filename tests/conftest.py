@@ -2,7 +2,7 @@
 
 a) `--backend` names one; by default every one that is installed. A test that takes `table` runs once on each.
 b) A native table is that of the instruction set in use: FUSEDNET_ISA forces one, and the fixture asserts that it runs.
-c) Tests marked exhaustive take minutes and run only where -m asks for them.
+c) Tests marked exhaustive take minutes; pyproject.toml leaves them out where no -m asks for them.
 d) What tests of whole trainings force: the native backend on one thread, the walker in Python, parts of every op.
 """
 
@@ -29,8 +29,16 @@ def _backends(config) -> tuple[str, ...]:
     return (wanted,) if wanted else backends.available()
 
 
+def _described(name: str) -> str:
+    if name != "native":
+        return name
+    from fusednet.backends import native
+
+    return f"native ({native.chosen_isa()})"
+
+
 def pytest_report_header(config):
-    return f"tables under test: {', '.join(_backends(config))}; FUSEDNET_ISA={os.environ.get('FUSEDNET_ISA', '')}"
+    return f"tables under test: {', '.join(map(_described, _backends(config)))}"
 
 
 def pytest_generate_tests(metafunc):
@@ -48,14 +56,6 @@ def table(backend, monkeypatch):
     if backend == "native" and os.environ.get("FUSEDNET_ISA"):
         assert table.isa == os.environ["FUSEDNET_ISA"]
     return table
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave out the tests marked exhaustive unless -m asks for some marker."""
-    if config.getoption("markexpr"):
-        return
-    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("exhaustive")])
-    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
 @pytest.fixture
