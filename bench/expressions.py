@@ -80,8 +80,10 @@ def affine_fwd(y, z, x, w, b, kind, alpha, precision):
     return y if kind == Activation.LINEAR else FORWARD[kind](y, alpha)
 
 
-def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision):
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, scale, precision):
     np.matmul(dy, w.T, dx)
+    if scale != 1:
+        dx *= scale
     if s is not None:
         dx *= SLOPE[kind](s, alpha)
 

@@ -73,7 +73,7 @@ def multiplied(table, case: cases.Case, precision: int) -> np.ndarray:
     if case.kernel == "affine_fwd":
         table.affine_fwd(out, None, *given, None, kind, 0.0, precision)
     elif case.kernel == "affine_bwd_dx":
-        table.affine_bwd_dx(out, *given, None, kind, 0.0, precision)
+        table.affine_bwd_dx(out, *given, None, kind, 0.0, 1.0, precision)
     else:
         table.affine_bwd_dw(out, None, *given, precision)
     return out

@@ -271,8 +271,11 @@ def _product_cases(kernel, size_names, optional, kinds, more):
     def sizes(shape):
         return dict(zip(size_names, shape, strict=True))
 
+    scales = itertools.cycle([1.0, 4 / 3]) if "scale" in {a.name for a in KERNELS[kernel].parameters} else None
+
     def parameters(kind, precision=0):
-        return {**(_activation(kind) if kinds else {}), "precision": precision}
+        scale = {"scale": next(scales)} if scales else {}
+        return {**(_activation(kind) if kinds else {}), **scale, "precision": precision}
 
     cycle = (Activation.LINEAR, Activation.RELU, Activation.TANH, Activation.SWISH)
     for i, shape in enumerate(dict.fromkeys(PRODUCTS)):
@@ -342,8 +345,8 @@ def _affine_bwd_dx(kernel):
     for k in (1, 2, 3, 4):  # one column of dy, whose rows and columns look alike, and of a wider w
         sizes = {"m": 64, "k": k, "n": 1}
         for layout in ("plain", "padded"):
-            yield Case(kernel, f"one-output-{k}-{layout}", sizes, {**_activation(Activation.LINEAR), "precision": 0},
-                       absent=frozenset({"s"}), layout=layout)
+            parameters = {**_activation(Activation.LINEAR), "scale": 1.0, "precision": 0}
+            yield Case(kernel, f"one-output-{k}-{layout}", sizes, parameters, absent=frozenset({"s"}), layout=layout)
 
 
 @_cases("affine_bwd_dw")

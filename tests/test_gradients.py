@@ -146,7 +146,7 @@ def test_affine_forward(kind):
 def test_affine_backward():
     x, w, b, dy = _random(M, K), _random(K, N), _random(N), _random(M, N)
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty_like(b)
-    oracle.affine_bwd_dx(dx, dy, w, None, 0, 0.0, 0)
+    oracle.affine_bwd_dx(dx, dy, w, None, 0, 0.0, 1.0, 0)
     oracle.affine_bwd_dw(dw, db, x, dy, 0)
     gradient_is(dx, derivative(lambda x: (dy * (x @ w + b)).sum(), x))
     gradient_is(dw, derivative(lambda w: (dy * (x @ w + b)).sum(), w))
@@ -158,7 +158,7 @@ def test_affine_backward_through_the_activation_before_it(kind):
     """dx with s is the gradient by the z of which the layer's input is the activation."""
     z, w, dy = _random(M, K, seed=3), _random(K, N), _random(M, N)
     dz = np.empty_like(z)
-    oracle.affine_bwd_dx(dz, dy, w, _saved(kind, z), int(kind), ALPHA, 0)
+    oracle.affine_bwd_dx(dz, dy, w, _saved(kind, z), int(kind), ALPHA, 1.0, 0)
     gradient_is(dz, derivative(lambda z: (dy * (PLAIN[kind](z) @ w)).sum(), z, _analytic(kind)))
 
 

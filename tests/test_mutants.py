@@ -183,8 +183,13 @@ def _summed_in_single_precision(y, z, x, w, b, kind, alpha, precision):
 
 
 @_mutant("affine_bwd_dx")
-def _derivative_of_the_other_side(dx, dy, w, s, kind, alpha, precision):
-    oracle.affine_bwd_dx(dx, dy, w, None if s is None else -s, kind, alpha, precision)
+def _derivative_of_the_other_side(dx, dy, w, s, kind, alpha, scale, precision):
+    oracle.affine_bwd_dx(dx, dy, w, None if s is None else -s, kind, alpha, scale, precision)
+
+
+@_mutant("affine_bwd_dx")
+def _not_scaled(dx, dy, w, s, kind, alpha, scale, precision):
+    oracle.affine_bwd_dx(dx, dy, w, s, kind, alpha, 1.0, precision)
 
 
 @_mutant("affine_bwd_dw")

@@ -47,5 +47,5 @@ def test_turned(table, n, k):
     scale = np.abs(dy).astype(np.float64) @ np.abs(w.T)
     for rows in (*FEWER, ROWS):
         dx = np.full((rows, n), np.nan, np.float32)
-        table.affine_bwd_dx(dx, dy[:rows], w, s[:rows], Activation.RELU, 0.0, 0)
+        table.affine_bwd_dx(dx, dy[:rows], w, s[:rows], Activation.RELU, 0.0, 1.0, 0)
         assert np.all(np.abs(dx - exact[:rows]) <= (k + 2) * 2.0**-24 * scale[:rows]), rows

@@ -62,7 +62,7 @@ def forward(table, x, w, b, kind=Activation.RELU):
 
 def backward(table, dy, w, s):
     def compute(dx):
-        table.affine_bwd_dx(dx, dy, w, s, Activation.RELU, 0.0, 0)
+        table.affine_bwd_dx(dx, dy, w, s, Activation.RELU, 0.0, 1.0, 0)
 
     return result_of((len(dy), len(w)), dy.dtype, compute)
 

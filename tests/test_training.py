@@ -62,9 +62,9 @@ def _train(table, dtype):
             history[-1] += total[0] / ROWS
 
             table.affine_bwd_dw(dw3, db3, h2, z3, 0)
-            table.affine_bwd_dx(d2, z3, w3, h2, TANH, 0.0, 0)
+            table.affine_bwd_dx(d2, z3, w3, h2, TANH, 0.0, 1.0, 0)
             table.affine_bwd_dw(dw2, db2, a1, d2, 0)
-            table.affine_bwd_dx(d1, d2, w2, None, 0, 0.0, 0)
+            table.affine_bwd_dx(d1, d2, w2, None, 0, 0.0, 1.0, 0)
             table.dropout(d1.reshape(-1), d1.reshape(-1), 0.1, 1 / 0.9, 1, step, 0)
             table.batch_norm_bwd_reduce(dgamma, dbeta, d1, z1, h1, mean, var, EPSILON, RELU, 0.0)
             table.batch_norm_bwd_dx(d1, d1, z1, h1, mean, var, gamma, dgamma, dbeta, EPSILON, RELU, 0.0)

@@ -195,11 +195,12 @@ def affine_fwd(t, a, r):
 
 @_rule
 def affine_bwd_dx(t, a, r):
-    """The sum over n, then the derivative as a factor."""
+    """The sum over n, then the derivative and `scale`, itself rounded, as factors."""
     error = _product(t, a, a.dy, a.w.T, a.n)
-    if a.s is None:
-        return {"dx": error}
-    return {"dx": error * np.abs(_derivative(a.s, a)) + _backward_error(t, a.dy @ a.w.T, a.s, a)}
+    if a.s is not None:
+        error = error * np.abs(_derivative(a.s, a)) + _backward_error(t, a.dy @ a.w.T, a.s, a)
+    scaling = 2 * t.u * np.abs(r.dx) + t.least if a.scale != 1 else 0
+    return {"dx": a.scale * error + scaling}
 
 
 @_rule

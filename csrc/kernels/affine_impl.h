@@ -1,7 +1,7 @@
 /* The three products of an affine layer, as problems for gemm_impl.h.
  *
- * a) relu and its derivative end the product in registers. The other activations are applied by the part to its own
- *    rectangle afterwards, row by row, while it is in cache. */
+ * a) relu and its derivative end the product in registers, the derivative with a factor: that of dropout behind relu. The
+ *    other activations are applied by the part to its own rectangle afterwards, row by row, while it is in cache. */
 
 /* Applies f (forward) or f' (backward) to this part's rectangle of an m by n result. */
 static void FN_NAME(fn_end_fwd)(const FN_NAME(fn_affine_fwd_args) *a, const FN_T *z, int64_t ldz, const fn_part *part)
@@ -12,13 +12,22 @@ static void FN_NAME(fn_end_fwd)(const FN_NAME(fn_affine_fwd_args) *a, const FN_T
         FN_NAME(fn_act_fwd_range)(a->y + i * a->ld_y + j0, z + i * ldz + j0, j1 - j0, (int)a->kind, (FN_T)a->alpha);
 }
 
+FN_INLINE void FN_NAME(fn_scale_range)(FN_T *x, int64_t n, FN_T factor)
+{
+    const V by = VF(set1)(factor);
+    FN_FLAT(x, 0, n, 0, VF(mul)(by, FN_LOAD(x)));
+}
+
 static void FN_NAME(fn_end_bwd)(const FN_NAME(fn_affine_bwd_dx_args) *a, const fn_part *part)
 {
     int64_t i0 = 0, i1 = a->m, j0 = 0, j1 = a->k;
     if (part->count > 1) FN_NAME(fn_rectangle)(a->m, a->k, part, &i0, &i1, &j0, &j1);
-    for (int64_t i = i0; i < i1 && j0 < j1; i++)
-        FN_NAME(fn_act_bwd_range)(a->dx + i * a->ld_dx + j0, a->dx + i * a->ld_dx + j0, a->s + i * a->ld_s + j0, j1 - j0,
-                                  (int)a->kind, (FN_T)a->alpha);
+    for (int64_t i = i0; i < i1 && j0 < j1; i++) {
+        FN_T *const dx = a->dx + i * a->ld_dx + j0;
+        if (a->s && a->kind != FN_ACT_linear)
+            FN_NAME(fn_act_bwd_range)(dx, dx, a->s + i * a->ld_s + j0, j1 - j0, (int)a->kind, (FN_T)a->alpha);
+        if (a->scale != 1) FN_NAME(fn_scale_range)(dx, j1 - j0, FN_C(a->scale));
+    }
 }
 
 FN_DEFINE(affine_fwd)
@@ -39,10 +48,10 @@ FN_DEFINE(affine_bwd_dx)
     const int mask = a->s && a->kind == FN_ACT_relu;
     const FN_NAME(fn_product) g = {
         .m = a->m, .n = a->k, .k = a->n, .a = a->dy, .ra = a->ld_dy, .ca = 1, .b = a->w, .rb = 1, .cb = a->ld_w,
-        .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s,
+        .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s, .scale = FN_C(a->scale),
         .precision = (int)a->precision, .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->k, a->n)};
     FN_NAME(fn_multiply)(&g, part);
-    if (a->s && !mask && a->kind != FN_ACT_linear) FN_NAME(fn_end_bwd)(a, part);
+    if (!mask && ((a->s && a->kind != FN_ACT_linear) || a->scale != 1)) FN_NAME(fn_end_bwd)(a, part);
 }
 
 /* db[j] of `vectors` vectors of columns, the last of `count` elements, in the order of the rows. vectors: constant. */

@@ -74,8 +74,9 @@ typedef struct {
     const FN_T *init; /* accumulators start from init[i*ldi + j]: bias (ldi 0), zeros (ldi 0), or C itself */
     int64_t ldi;
     FN_T floor;       /* C = max(C, floor): 0 is relu, -infinity nothing */
-    const FN_T *mask; /* where given, C = 0 where mask[i*ldmask + j] <= 0: relu's derivative */
+    const FN_T *mask; /* where given, C = C scale where mask[i*ldmask + j] > 0, else 0: relu's derivative */
     int64_t ldmask;
+    FN_T scale;
     int unsigned_zero; /* C + 0 before floor and mask: -0 becomes 0 */
     int64_t count;    /* elements of the last vector of a row, where it is a part vector */
     const FN_T *next; /* where the micro-kernel asks ahead: next[p*step] with each p */
@@ -127,7 +128,7 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
         a += ca;
         b += rb;
     }
-    const V floor = VF(set1)(t->floor), zero = VF(set1)(0);
+    const V floor = VF(set1)(t->floor), zero = VF(set1)(0), scale = VF(set1)(t->scale);
     if (FN_SPARSE && __builtin_expect(t->unsigned_zero, 0))
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++)
@@ -142,7 +143,7 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
             if (t->mask) {
                 const FN_T *from = t->mask + i * t->ldmask + v * LANES;
                 const V s = last ? VF(load_part)(from, t->count) : VF(load)(from);
-                value = VF(select)(VF(gt)(s, zero), value, zero);
+                value = VF(select)(VF(gt)(s, zero), VF(mul)(scale, value), zero);
             }
             if (last)
                 VF(store_part)(c + i * ldc + v * LANES, value, t->count);
@@ -220,6 +221,7 @@ typedef struct {
     FN_T floor;
     const FN_T *mask;
     int64_t ldmask;
+    FN_T scale; /* with a mask */
     int precision; /* fn_precision */
     int may_be_sparse; /* fn_may_be_sparse: a zero of a tile is 0, never -0 */
 } FN_NAME(fn_product);
@@ -251,6 +253,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
+    t.scale = g->scale;
     t.unsigned_zero = last && g->may_be_sparse;
     for (int64_t tile = 0; tile < tiles; tile++) {
         const int64_t from = k > FN_SORT_K ? fn_sorted(rows, tiles, tile) : fn_even(rows, tiles, tile);
@@ -392,7 +395,7 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
         for (int64_t x = 0; x < width; x++) {
             c[x] = c[x] < g->floor ? g->floor : c[x];
             if (g->may_be_sparse) c[x] += 0;
-            if (g->mask && !(g->mask[i * g->ldmask + j + x] > 0)) c[x] = 0;
+            if (g->mask) c[x] = g->mask[i * g->ldmask + j + x] > 0 ? g->scale * c[x] : 0;
         }
     }
 }
@@ -545,8 +548,9 @@ FN_INLINE void FN_NAME(fn_dot_tile)(const int mr, const int nc, const enum fn_ah
     for (int r = 0; r < mr; r++)
         for (int c = 0; c < nc; c++) {
             const FN_T sum = VF(sum)(acc[r][c]) + (g->bias ? g->bias[j + c] : 0);
-            const int masked = g->mask && !(g->mask[(i + r) * g->ldmask + j + c] > 0);
-            g->c[(i + r) * g->ldc + j + c] = masked ? 0 : sum < g->floor ? g->floor : sum;
+            const FN_T value = sum < g->floor ? g->floor : sum;
+            const int kept = !g->mask || g->mask[(i + r) * g->ldmask + j + c] > 0;
+            g->c[(i + r) * g->ldc + j + c] = !kept ? 0 : g->mask ? g->scale * value : value;
         }
 }
 

@@ -44,8 +44,10 @@ FN_INLINE void FN_NAME(fn_end_quads)(const FN_NAME(fn_product) *g, int64_t i, in
 {
     if (g->bias) sum = VF(add)(sum, VF(load_part)(g->bias + j, count));
     sum = VF(max)(VF(set1)(g->floor), sum);
-    if (g->mask)
-        sum = VF(select)(VF(gt)(VF(load_part)(g->mask + i * g->ldmask + j, count), FN_V(0)), sum, FN_V(0));
+    if (g->mask) {
+        const V kept = VF(mul)(VF(set1)(g->scale), sum);
+        sum = VF(select)(VF(gt)(VF(load_part)(g->mask + i * g->ldmask + j, count), FN_V(0)), kept, FN_V(0));
+    }
     VF(store_part)(g->c + i * g->ldc + j, sum, count);
 }
 

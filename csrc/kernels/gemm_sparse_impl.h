@@ -43,6 +43,7 @@ typedef struct {
     FN_T floor;
     const FN_T *mask;
     int64_t ldmask;
+    FN_T scale;
 } FN_NAME(fn_sums);
 
 _Static_assert(FN_SPARSE_K % LANES == 0, "strips of A are packed as panels");
@@ -76,10 +77,11 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
 #pragma GCC unroll 12
             for (int v = 0; v < nv; v++) acc[v] = VF(max)(floor, VF(add)(acc[v], FN_V(0)));
             if (mask) {
+                const V scale = VF(set1)(s->scale);
 #pragma GCC unroll 12
                 for (int v = 0; v < nv; v++) {
                     const V by = v < nv - 1 ? VF(load)(mask + v * LANES) : VF(load_part)(mask + last, count_to);
-                    acc[v] = VF(select)(VF(gt)(by, FN_V(0)), acc[v], FN_V(0));
+                    acc[v] = VF(select)(VF(gt)(by, FN_V(0)), VF(mul)(scale, acc[v]), FN_V(0));
                 }
                 mask += s->ldmask;
             }
@@ -205,7 +207,7 @@ static void FN_NAME(fn_sparse_panel)(const FN_NAME(fn_product) *g, const FN_NAME
         const uint64_t all = ((uint64_t)1 << k) - 1, *kept = block->kept + s * block->rows;
         FN_NAME(fn_sums) t = {.from = sums, .ld_from = nv * LANES, .count_from = LANES,
                               .to = sums, .ld_to = nv * LANES, .count_to = LANES,
-                              .ends = p + k == g->k, .floor = g->floor, .ldmask = g->ldmask,
+                              .ends = p + k == g->k, .floor = g->floor, .ldmask = g->ldmask, .scale = g->scale,
                               .mask = g->mask ? g->mask + block->i * g->ldmask + j : NULL};
         if (p == 0) {
             t.from = g->bias ? g->bias + j : FN_NAME(fn_zeros);

@@ -235,8 +235,19 @@ def _dropout_forward(b, entry, y, z, training, seed):
 
 
 def _drop(b, y, x, entry, seed):
-    rate = entry.stage.layer.rate
-    b.call("dropout", _flat(y), _flat(x), rate, 1 / (1 - rate), seed, Scalar("step"), entry.op, of=entry.stage.name)
+    b.call("dropout", _flat(y), _flat(x), entry.stage.layer.rate, _kept_by(entry), seed, Scalar("step"), entry.op,
+           of=entry.stage.name)
+
+
+def _kept_by(entry: _Done) -> float:
+    """What a dropout multiplies by where it keeps."""
+    return 1 / (1 - entry.stage.layer.rate)
+
+
+def _drops_behind_relu(done: list[_Done]) -> bool:
+    """Whether the last stage drops what relu has made: its output is above 0 where relu's input is and was not dropped,
+    which is all that both need on the way back."""
+    return len(done) > 1 and done[-1].stage.kind == "dropout" and done[-2].stage.activation.kind == "relu"
 
 
 def _flat(x: str | Rows):
@@ -333,6 +344,10 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
     before_activation = False  # whether dy is with respect to what the stage's activation was given
     for i in range(len(done) - 1, first - 1, -1):
         entry, stage = done[i], done[i].stage
+        if stage.kind == "dropout":
+            if not before_activation:  # else the product behind it has gone back through both
+                _drop(b, dy, dy, entry, seed)
+            continue
         previous = done[i - 1] if i > first else None
         of = "+".join(stage.layers)
         active = stage.activation.kind not in ("linear", "softmax") and not before_activation
@@ -350,10 +365,12 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
                     waiting.append(op)
             if previous is not None:
                 dx = b.work(f"{stage.name}.dx", "m", stage.inputs)
-                saved = previous.saved
-                kind = _activation(previous.stage) if saved is not None else (0, 0.0)
-                b.call("affine_bwd_dx", dx, dy, kernel, saved, *kind, b.precision,
-                       of=stage.name if saved is None else f"{stage.name}, {'+'.join(previous.stage.layers)}")
+                saved, scale, through = previous.saved, 1.0, previous.stage
+                if _drops_behind_relu(done[:i]):
+                    saved, scale, through = previous.y, _kept_by(previous), done[i - 2].stage
+                kind = _activation(through) if saved is not None else (0, 0.0)
+                b.call("affine_bwd_dx", dx, dy, kernel, saved, *kind, scale, b.precision,
+                       of=stage.name if saved is None else f"{stage.name}, {'+'.join(through.layers)}")
                 before_activation = saved is not None
                 dy = dx
             if kernel in take:
@@ -372,8 +389,6 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
                        of=of)
         elif stage.kind == "softmax":
             b.call("softmax_bwd", dy, dy, entry.y, of=of)
-        elif stage.kind == "dropout":
-            _drop(b, dy, dy, entry, seed)
     b.add(*waiting)
 
 

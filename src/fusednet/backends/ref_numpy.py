@@ -173,8 +173,8 @@ def affine_fwd(y, z, x, w, b, kind, alpha, precision):
 
 
 @_kernel
-def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision):
-    product = dy @ w.T
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, scale, precision):
+    product = dy @ w.T * dx.dtype.type(scale)
     dx[...] = product if s is None else product * _DERIVATIVE[kind](s, alpha)
 
 

@@ -173,7 +173,7 @@ class Builder:
                     end = (self.drawn[k - 1], RELU, 0.0)
                 else:
                     end = (self._saved(below), below.kind, below.alpha)
-                self.call("affine_bwd_dx", dx, dy, f"W{k}", *end, 0, of=f"Affine{k}")
+                self.call("affine_bwd_dx", dx, dy, f"W{k}", *end, 1.0, 0, of=f"Affine{k}")
                 dy = dx
         self._emit(waiting)
 

@@ -322,7 +322,7 @@ class Affine(_Layer):
         W, dout = self._weight_gradients(dout)
         own = self._own()
         dx, shape = _empty(own["x"].shape, W.dtype), own["original_x_shape"]
-        backends.current().affine_bwd_dx(dx, dout, W, None, 0, 0.0, 0)
+        backends.current().affine_bwd_dx(dx, dout, W, None, 0, 0.0, 1.0, 0)
         return dx if len(shape) == 2 else dx.reshape(shape)
 
 

@@ -161,6 +161,6 @@ def affine_backward(dy, x, w, *, input_activation="linear", input_saved=None, al
         users, (dx, dw, db) = outputs("affine_backward", out, results, dtype, given, flat=False)
     table = current()
     if need_dx:
-        table.affine_bwd_dx(dx if len(shape) == 2 else rows(dx), dy, w, s, kind, alpha, 0)
+        table.affine_bwd_dx(dx if len(shape) == 2 else rows(dx), dy, w, s, kind, alpha, 1.0, 0)
     table.affine_bwd_dw(dw, db, x, dy, 0)
     return (dx, dw, db) if users is None else finish(users, (dx, dw, db))

@@ -170,12 +170,18 @@ def affine_fwd(y, z, x, w, b, kind, alpha, precision, part, parts):
 
 
 @kernel(PRODUCT)
-def affine_bwd_dx(dx, dy, w, s, kind, alpha, precision, part, parts):
+def affine_bwd_dx(dx, dy, w, s, kind, alpha, scale, precision, part, parts):
     top, bottom, left, right = _region(dx, part, parts)
     _product(dx[top:bottom, left:right], dy[top:bottom], w.T[:, left:right])
     if s.size:
         for i in range(top, bottom):
             derive(row_of(dx, i)[left:right], row_of(s, i)[left:right], kind, alpha)
+    if scale != 1:
+        factor = dx.dtype.type(scale)
+        for i in range(top, bottom):
+            row = row_of(dx, i)[left:right]
+            for j in range(row.size):
+                row[j] *= factor
 
 
 @kernel(PRODUCT)
