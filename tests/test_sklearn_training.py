@@ -255,6 +255,47 @@ def test_warm_start_keeps_the_moments():
     assert estimator.model_.step == 3 * steps
 
 
+@pytest.mark.parametrize("order", [("float32", "float64"), ("float64", "float32")])
+def test_partial_fit_goes_on_with_rows_of_another_dtype(order):
+    """Where arrays lie in the vector of weights depends on the dtype."""
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(random_state=0)
+    for dtype in order:
+        estimator.partial_fit(x.astype(dtype), y, classes=range(10))
+    assert estimator.coefs_[0].dtype == order[0]
+    same = ours.MLPClassifier(random_state=0)
+    for _ in order:
+        same.partial_fit(x.astype(order[0]), y, classes=range(10))
+    assert np.allclose(estimator.coefs_[0], same.coefs_[0], atol=1e-6)
+
+
+def test_warm_start_in_another_dtype_keeps_what_was_learnt():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((7,), warm_start=True, early_stopping=True, max_iter=40, tol=1.0, random_state=0)
+    before = [w.copy() for w in estimator.fit(x, y).coefs_ + estimator.intercepts_]
+    steps = estimator.model_.step
+    estimator.set_params(dtype="float32", learning_rate_init=1e-30).fit(x, y)
+    for w, kept in zip(estimator.coefs_ + estimator.intercepts_, before, strict=True):
+        assert w.dtype == np.float32 and np.allclose(w, kept, atol=1e-6)
+    assert estimator.model_.step > steps
+    assert estimator.model_.memory.state["m"].dtype == np.float32
+
+
+def test_another_optimizer_begins_with_its_first_step():
+    """Else Adam would not correct its moments, which are 0 then."""
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(solver="sgd", warm_start=True, max_iter=20, random_state=0).fit(x, y)
+    estimator.set_params(solver="adam", max_iter=1).fit(x, y)
+    assert estimator.model_.step == 2
+
+
+def test_batch_norm_that_is_put_in_begins_as_if_new():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((7,), warm_start=True, early_stopping=True, max_iter=2, random_state=0).fit(x, y)
+    estimator.set_params(batch_norm=True, learning_rate_init=1e-30).fit(x, y)
+    assert np.allclose(estimator.model_.memory.parameters["batch_normalization/gamma"], 1)
+
+
 def test_warm_start_of_other_layers_is_refused():
     x, y = _digits(10)
     estimator = ours.MLPClassifier((8,), warm_start=True, max_iter=1).fit(x, y)

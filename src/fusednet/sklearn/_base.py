@@ -240,7 +240,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _make_model(self, X, weight, parameters, rng, incremental) -> None:
         """A network for these parameters; what the one before had learnt goes over into it."""
         before: Sequential | None = vars(self).get("model_")
-        dtype = parameters["dtype"] if parameters["dtype"] != "auto" else X.dtype.name
+        dtype = parameters["dtype"]
+        if dtype == "auto":  # who goes on, goes on with the digits begun with
+            dtype = X.dtype.name if before is None else before.dtype
         if parameters["solver"] == "lbfgs":
             dtype = "float64"  # a line search needs more digits than float32 has
         seed = before.seed if before is not None else int(copy.deepcopy(rng).randint(2**31 - 1))
@@ -256,6 +258,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 return
             made.build(X.shape[1], kernels=False)
             _carry_over(before, made)
+            if "_best_weights" in vars(self):
+                self._best_weights["params"] = _moved(self._best_weights["params"], before, made, made.memory.params)
         else:
             made.build(X.shape[1], kernels=False)
         self.model_ = made
@@ -301,7 +305,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             memory = model.memory
             memory.params[:] = best["params"]
             for name, array in memory.running.items():
-                array[:] = best[name]
+                array[:] = best.get(name, array)
 
     def _fit_lbfgs(self, X, target, weight, parameters) -> None:
         objective = Objective(self.model_, X, target, weight)
@@ -386,14 +390,27 @@ class _Order:
 
 
 def _carry_over(before: Sequential, after: Sequential) -> None:
-    """What one network has learnt, for another of the same shapes: weights, statistics, moments, the count of steps."""
+    """What one network has learnt, for another of the same shapes: weights, statistics, and what the optimizer knows
+    where it is of the same kind."""
     old, new = before.memory, after.memory
-    new.params[:] = old.params
+    new.params[:] = _moved(old.params, before, after, new.params)
     for name in ("running", "normalization"):
         for key, array in getattr(new, name).items():
             if key in getattr(old, name):
                 array[:] = getattr(old, name)[key]
     new.normalized = new.normalized or old.normalized
     if type(before.optimizer_spec) is type(after.optimizer_spec):
-        new.keep(old.state, {})
-    after.left = before.left
+        none = np.zeros_like(new.params)
+        new.keep({name: _moved(array, before, after, none) for name, array in old.state.items()}, {})
+        after.left = before.left
+
+
+def _moved(vector: np.ndarray, before: Sequential, after: Sequential, rest: np.ndarray) -> np.ndarray:
+    """A vector like the weights of one network as one of another, of which `rest` is what the first has not: where
+    arrays lie in it depends on the dtype."""
+    moved = rest.copy()
+    views = before.memory.views(vector)
+    for name, view in after.memory.views(moved).items():
+        if name in views:
+            view[...] = views[name]
+    return moved
