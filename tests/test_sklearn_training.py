@@ -281,6 +281,46 @@ def test_warm_start_in_another_dtype_keeps_what_was_learnt():
     assert estimator.model_.memory.state["m"].dtype == np.float32
 
 
+EARLY, LATE, LBFGS = {"early_stopping": True}, {"early_stopping": False}, {"solver": "lbfgs"}
+
+
+@pytest.mark.parametrize(("first", "then"), [(LATE, EARLY), (EARLY, LATE), (LBFGS, EARLY), (LBFGS, LATE)], ids=str)
+@pytest.mark.parametrize("incremental", [False, True])
+def test_going_on_with_other_settings(first, then, incremental):
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(warm_start=not incremental, max_iter=3, random_state=0, **first).fit(x, y)
+    epochs = len(getattr(estimator, "loss_curve_", []))
+    estimator.set_params(**{"solver": "adam"} | then)
+    if incremental:
+        rows = {"X_val": x, "y_val": y} if then is EARLY else {}
+        estimator.partial_fit(x, y, **rows)
+    else:
+        estimator.fit(x, y)
+    assert len(estimator.loss_curve_) == epochs + (1 if incremental else 3)
+    if then is EARLY:
+        assert estimator.best_loss_ is None and estimator.best_validation_score_ == max(estimator.validation_scores_)
+    else:
+        assert estimator.best_validation_score_ is None and estimator.best_loss_ in estimator.loss_curve_[epochs:]
+
+
+def test_lbfgs_leaves_no_curves_of_a_training_before():
+    x, y = _digits(10)
+    for networks in (1, 2):
+        estimator = ours.MLPClassifier(max_iter=2, random_state=0, n_estimators=networks).fit(x, y)
+        estimator.set_params(solver="lbfgs").fit(x, y)
+        assert not hasattr(estimator, "loss_curve_") and not hasattr(estimator, "best_loss_")
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_going_on_with_one_of_several_networks(incremental):
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(n_estimators=3, max_iter=3, random_state=0).fit(x, y)
+    estimator.set_params(n_estimators=1, warm_start=not incremental)
+    (estimator.partial_fit if incremental else estimator.fit)(x, y)
+    assert not hasattr(estimator, "estimators_")
+    assert np.array_equal(estimator.predict_proba(x), estimator.model_.predict(x))
+
+
 def test_another_optimizer_begins_with_its_first_step():
     """Else Adam would not correct its moments, which are 0 then."""
     x, y = _digits(10)

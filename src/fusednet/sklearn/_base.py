@@ -42,6 +42,7 @@ from fusednet.spec import ACTIVATIONS, Activation
 
 _SPARSE_ROWS = 4096  # of a sparse matrix that are made dense together when outputs are asked for
 _NO_WORK = 16  # rows that no second thread is worth: who asks costs more
+_CURVES = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "validation_loss_curve_")
 _AS_IT_IS = contextlib.nullcontext()
 _NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                "preprocessed.")
@@ -165,6 +166,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                              f"wanted the same, not {units}, to go on")
         if parameters["early_stopping"] and held is None and parameters["solver"] != "lbfgs":
             X, target, weight, held = self._split(X, target, weight, parameters, rng)
+        vars(self).pop("estimators_", None)  # who goes on from several, goes on from the first
+        if parameters["solver"] != "lbfgs":
+            self._begin_curves(parameters)
         self._make_model(X, weight, parameters, rng, incremental)
         rows = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         with limited(parameters["n_threads"]), told(self, parameters["max_iter"], rows) as tasks:
@@ -193,6 +197,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                    for _ in range(parameters["n_estimators"])]
         _members.fit(members, (X, y, sample_weight, validation), parameters)
         learnt = {name: value for name, value in vars(members[0]).items() if name not in own}
+        for name in _CURVES:  # of a training before
+            vars(self).pop(name, None)
         vars(self).update(learnt | named | {"estimators_": members})
         return self
 
@@ -201,15 +207,20 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.n_layers_ = len(units)
         self.coefs_, self.intercepts_ = _build.draw_weights(parameters, units, rng)
         self._no_improvement_count = 0
-        for name in ("model_", "estimators_", "_best_weights"):
+        for name in ("model_", "_best_weights", *_CURVES):
             vars(self).pop(name, None)
-        if parameters["solver"] != "lbfgs":
-            self.loss_curve_ = []
-            early = parameters["early_stopping"]
-            self.best_loss_ = None if early else math.inf
-            self.best_validation_score_ = -math.inf if early else None
-            self.validation_scores_ = [] if early else None
-            self.validation_loss_curve_ = None
+
+    def _begin_curves(self, parameters) -> None:
+        """What a training writes on; where it goes on, as far as the one before has left it."""
+        early, known = parameters["early_stopping"], vars(self)
+        loss, score = known.get("best_loss_"), known.get("best_validation_score_")
+        if score is None:
+            known.pop("_best_weights", None)
+        self.loss_curve_ = known.get("loss_curve_", [])
+        self.best_loss_ = None if early else math.inf if loss is None else loss
+        self.best_validation_score_ = None if not early else -math.inf if score is None else score
+        self.validation_scores_ = known.get("validation_scores_", [] if early else None)
+        self.validation_loss_curve_ = known.get("validation_loss_curve_")
 
     def _validation(self, given, parameters):
         """Validation rows of the user's own: (X, target, weight), or None."""
