@@ -281,6 +281,20 @@ def test_warm_start_in_another_dtype_keeps_what_was_learnt():
     assert estimator.model_.memory.state["m"].dtype == np.float32
 
 
+def test_a_cosine_begins_anew_in_a_warm_start():
+    x, y = _digits(10)
+    rates = []
+    each = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: rates.append(logs["learning_rate"]))
+    estimator = ours.MLPClassifier(learning_rate="cosine", warm_start=True, max_iter=4, callbacks=[each],
+                                   random_state=0)
+    for _ in range(3):
+        estimator.fit(x, y)
+    assert rates[4:8] == pytest.approx(rates[:4]) and rates[8:] == pytest.approx(rates[:4])
+    assert rates[0] > 0.5e-3 and estimator.model_.step == 3 * 4 * 2
+    estimator.set_params(solver="sgd").fit(x, y)  # whose steps are counted from 0
+    assert rates[12:] == pytest.approx(rates[:4])
+
+
 EARLY, LATE, LBFGS = {"early_stopping": True}, {"early_stopping": False}, {"solver": "lbfgs"}
 
 

@@ -257,9 +257,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if parameters["solver"] == "lbfgs":
             dtype = "float64"  # a line search needs more digits than float32 has
         seed = before.seed if before is not None else int(copy.deepcopy(rng).randint(2**31 - 1))
+        goes_on = before is not None and type(before.optimizer_spec) is type(_build.optimizer(parameters, 1))
+        begin = before.step if goes_on and not incremental else 0
         made, self._arguments = _build.build(
             parameters, self._task(parameters, dtype), len(X), seed=seed, metrics=self._metrics(parameters),
-            mean_weight=1.0 if weight is None else float(np.mean(weight)))
+            begin=begin, mean_weight=1.0 if weight is None else float(np.mean(weight)))
         if before is not None:
             self._take_weights()
             same = made.layers == before.layers and made.loss == before.loss and made.dtype == before.dtype

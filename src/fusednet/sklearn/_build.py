@@ -69,15 +69,15 @@ def batch_size(parameters: dict, rows: int) -> int:
     return min(200, rows) if size == "auto" else min(int(size), rows)
 
 
-def optimizer(parameters: dict, steps: int) -> optimizers.Optimizer:
-    """The optimizer; `steps` are those of the whole training, over which a cosine falls."""
+def optimizer(parameters: dict, steps: int, begin: int = 0) -> optimizers.Optimizer:
+    """The optimizer; a cosine falls over `steps`, those of the whole training, from step `begin` on."""
     if parameters["optimizer"] is not None:
         return optimizers.resolve(parameters["optimizer"])
     rate = parameters["learning_rate_init"]
     if isinstance(parameters["learning_rate"], schedules.Schedule):
         rate = parameters["learning_rate"]
     elif parameters["learning_rate"] == "cosine":
-        rate = schedules.CosineDecay(rate, steps)
+        rate = schedules.CosineDecay(rate, steps, warmup_steps=begin, warmup_target=rate if begin else None)
     if parameters["solver"] == "sgd":
         momentum = parameters["momentum"]
         return optimizers.SGD(rate, momentum=momentum, nesterov=bool(parameters["nesterovs_momentum"] and momentum))
@@ -121,7 +121,7 @@ def draw_weights(parameters: dict, units: list[int], rng: np.random.RandomState)
     return coefs, intercepts
 
 
-def build(parameters: dict, task: Task, rows: int, *, seed: int, mean_weight: float = 1.0,
+def build(parameters: dict, task: Task, rows: int, *, seed: int, begin: int = 0, mean_weight: float = 1.0,
           metrics=()) -> tuple[Sequential, dict]:
     """A network, compiled, and how it is trained.
 
@@ -134,6 +134,8 @@ def build(parameters: dict, task: Task, rows: int, *, seed: int, mean_weight: fl
         That it is trained on.
     seed : int
         Of the order of rows and of dropout.
+    begin : int, default 0
+        The step that the training begins with, where it goes on.
     mean_weight : float, default 1
         Mean of the rows' weights.
     metrics : sequence of str
@@ -147,7 +149,7 @@ def build(parameters: dict, task: Task, rows: int, *, seed: int, mean_weight: fl
     batch = batch_size(parameters, rows)
     model = Sequential(layers(parameters, task, mean_weight), seed, dtype=task.dtype)
     steps = parameters["max_iter"] * -(-rows // batch)
-    model.compile(optimizer(parameters, steps), task.loss, metrics)
+    model.compile(optimizer(parameters, steps, begin), task.loss, metrics)
     arguments = {"batch_size": batch, "epochs": parameters["max_iter"], "shuffle": bool(parameters["shuffle"]),
                  "max_time": parameters["max_time"]}
     return model, arguments

@@ -25,7 +25,8 @@ batch_size : int or "auto", default "auto"
 learning_rate : {"constant", "invscaling", "adaptive", "cosine"} or Schedule, default "constant"
     "invscaling" (``learning_rate_init / (t_ + 1)^power_t``) and "adaptive" (a fifth where the loss or the score has not
     improved for `n_iter_no_change` epochs) are for "sgd". "cosine" falls from `learning_rate_init` to 0 over `max_iter`
-    epochs; a schedule of `fusednet.schedules` is followed step by step.
+    epochs, in each ``fit`` anew; a schedule of `fusednet.schedules` is followed step by step, also from one ``fit`` to
+    the next where `warm_start` goes on.
 learning_rate_init : float, default 0.001
     The learning rate of "sgd" and "adam", or what it begins with.
 power_t : float, default 0.5
