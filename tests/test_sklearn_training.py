@@ -426,6 +426,13 @@ def test_normalised_targets_come_back():
     y = 1e5 * Y_REG + 3e5
     estimator = ours.MLPRegressor(normalize=True, normalize_y=True, learning_rate_init=0.01, random_state=0)
     assert estimator.fit(X_REG, y).score(X_REG, y) > 0.95
+    for changed in ({"normalize_y": False}, {"preset": "strong"}):  # of the next fit, not of this
+        assert estimator.set_params(**changed).score(X_REG, y) > 0.95
+    strong = ours.MLPRegressor(preset="strong", n_estimators=2, max_iter=30, random_state=0).fit(X_REG, y)
+    score = strong.score(X_REG, y)
+    assert score > 0.5 and strong.set_params(preset=None).score(X_REG, y) == score
+    estimator.set_params(preset=None, warm_start=True).fit(X_REG, y)
+    assert estimator.score(X_REG, y) > 0.95
 
 
 def test_preset_stands_back_where_a_parameter_is_given():

@@ -92,13 +92,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if first:
             self.n_outputs_ = y.shape[1]
             self.out_activation_ = "exp" if poisson else "identity"
-            self._shift, self._scale = np.zeros(y.shape[1]), np.ones(y.shape[1])
+            self._units = None  # that outputs are shifted and scaled by, whatever is set after the fit
             if parameters["normalize_y"] and not poisson:
                 deviation = y.std(axis=0)
-                self._shift, self._scale = y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+                self._units = y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
         if y.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {y.shape[1]} columns; wanted {self.n_outputs_}, as in the fit before")
-        return (y - self._shift) / self._scale if parameters["normalize_y"] else y
+        if self._units is None:
+            return y
+        shift, scale = self._units
+        return (y - shift) / scale
 
     def _task(self, parameters, dtype):
         loss = {
@@ -120,9 +123,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Predictions out of the network's outputs."""
         if self.out_activation_ == "exp":
             return np.exp(outputs)
-        if self.normalize_y or self.preset is not None:
-            return (outputs * self._scale + self._shift).astype(outputs.dtype)
-        return outputs
+        if self._units is None:
+            return outputs
+        shift, scale = self._units
+        return (outputs * scale + shift).astype(outputs.dtype)
 
     def _score_outputs(self, outputs, target, weight):
         return r2(target, np.exp(outputs) if self.out_activation_ == "exp" else outputs, weight)
