@@ -187,6 +187,20 @@ def test_scikit_learns_callbacks_are_told():
     assert not np.array_equal(scores[0], scores[1])
 
 
+class Measured(Watcher):
+    """Notes how many rows it is told of."""
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None):
+        self.calls.append((len(X), len(y)))
+
+
+def test_scikit_learns_callbacks_see_the_rows_as_given():
+    pytest.importorskip("sklearn.callback")
+    watcher = Measured(3)
+    MLPClassifier(max_iter=2, early_stopping=True, random_state=0).set_callbacks(watcher).fit(X, Y)
+    assert [call for call in watcher.calls if isinstance(call, tuple)] == [(len(X), len(Y))] * 3
+
+
 # ---- workers ---------------------------------------------------------------------------------------------------------
 
 

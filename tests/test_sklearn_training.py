@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fusednet as fn
 import fusednet.sklearn as ours
@@ -475,3 +475,52 @@ def test_wrong_validation_rows_are_told_of():
         ours.MLPClassifier().fit(x[y < 5], y[y < 5], X_val=x, y_val=y)
     with pytest.raises(ValueError, match="'lbfgs' looks at no validation data"):
         ours.MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y)
+
+
+BAD_FITS = [
+    ({"dropout": [0.1, 0.2]}, {}, ValueError, "dropout has 2 entries"),
+    ({"activation": ["rleu"]}, {}, ValueError, "^hidden layers: activation is 'rleu'; known: "),
+    ({"hidden_layer_sizes": (10.5,)}, {}, TypeError, r"hidden_layer_sizes is \(10.5,\); wanted whole numbers"),
+    ({"hidden_layer_sizes": ("a",)}, {}, TypeError, r"hidden_layer_sizes is \('a',\); wanted whole numbers"),
+    ({"callbacks": [callbacks.History(), 3]}, {}, TypeError, r"^callbacks\[1\] is 3; wanted a Callback"),
+    ({"solver": "lbfgs", "dropout": 0.1}, {}, ValueError, "wanted layers whose output is a fixed function"),
+    ({}, {"sample_weight": np.ones(3)}, ValueError, "sample_weight.shape == "),
+    ({}, {"sample_weight": np.linspace(1, -1, 400)}, ValueError, r"^sample_weight has -0.0\d+ in row 200; wanted 0"),
+    ({"class_weight": dict.fromkeys(range(5, 10), 0)}, {}, ValueError, "the weights of all rows are 0"),
+    ({}, {"sample_weight_val": np.ones(3)}, ValueError, "sample_weight_val is given, but no X_val and y_val"),
+    ({}, {"X_val": np.ones((2, 64)), "y_val": [5, 6], "sample_weight_val": [1, -1]}, ValueError, "has -1 in row 1"),
+    ({"n_estimators": 2}, {"sample_weight": np.ones(3)}, ValueError, "sample_weight.shape == "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parameters", "fit", "kind", "match"), BAD_FITS, ids=[str(bad[3]) for bad in BAD_FITS])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_an_error_in_what_is_given_changes_nothing(parameters, fit, kind, match, fitted):
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(max_iter=2, random_state=0)
+    probabilities = estimator.fit(x, y).predict_proba(x) if fitted else None
+    known = dict(vars(estimator))
+    with pytest.raises(kind, match=match):
+        estimator.set_params(**parameters).fit(x, y % 5 + 5, **fit)  # other classes
+    estimator.set_params(**{name: known[name] for name in parameters})
+    assert vars(estimator) == known
+    if fitted:
+        assert np.array_equal(estimator.predict_proba(x), probabilities)
+        assert estimator.predict(x).max() > 5 and list(estimator.classes_) == list(range(10))
+    else:
+        with pytest.raises(NotFittedError):
+            estimator.predict(x)
+
+
+def test_a_first_partial_fit_that_fails_leaves_no_classes():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match="classes not in"):
+        estimator.partial_fit(x, y, classes=range(5))
+    assert estimator.partial_fit(x, y, classes=range(10)).predict(x).shape == (400,)
+
+
+def test_partial_fit_does_not_begin_with_several_targets():
+    x, y = _digits(10)
+    with pytest.raises(ValueError, match="partial_fit: y has several columns of several classes"):
+        ours.MLPClassifier().partial_fit(x, np.stack([y, y % 3], axis=1), classes=range(10))

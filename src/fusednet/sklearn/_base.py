@@ -27,6 +27,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fusednet.callbacks import CallbackList
 from fusednet.model import Sequential
 from fusednet.objective import Objective
 from fusednet.optimizers import OPTIMIZERS, Optimizer
@@ -144,15 +145,35 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _fit(self, X, y, sample_weight, validation, incremental=False):
         parameters = resolve(self)
-        _build.hidden(parameters)
+        _build.check(parameters)
+        CallbackList(parameters["callbacks"])  # refuses what is none
         if parameters["n_estimators"] > 1:
-            return self._fit_members(X, y, sample_weight, validation, incremental, parameters)
+            with self._unchanged_by_errors():
+                return self._fit_members(X, y, sample_weight, validation, incremental, parameters)
+        with limited(parameters["n_threads"]):
+            with self._unchanged_by_errors():
+                rows, data, held, rng = self._begin(X, y, sample_weight, validation, incremental, parameters)
+                objective = Objective(self.model_, *data) if parameters["solver"] == "lbfgs" else None
+            with told(self, parameters["max_iter"], rows) as tasks:
+                if objective is not None:
+                    self._fit_lbfgs(objective, parameters)
+                else:
+                    self._fit_stochastic(*data, held, parameters, incremental, rng, tasks)
+        self._show_weights()
+        if not np.isfinite(self.model_.memory.params).all():
+            raise ValueError(_NOT_FINITE)
+        return self
+
+    def _begin(self, X, y, sample_weight, validation, incremental, parameters):
+        """What was given, checked, and a network for it: rows as given, rows to train on and to validate on."""
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first)
         X = X.toarray() if scipy.sparse.issparse(X) else X
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = _weights(sample_weight, X, "sample_weight")
         weight = self._row_weights(y, sample_weight, parameters)
+        if weight is not None and not weight.any():
+            raise ValueError("the weights of all rows are 0; wanted some above 0")
+        rows = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         target = self._target(y, parameters, first)
         held = self._validation(validation, parameters)
         if parameters["early_stopping"] and incremental and held is None:
@@ -170,16 +191,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if parameters["solver"] != "lbfgs":
             self._begin_curves(parameters)
         self._make_model(X, weight, parameters, rng, incremental)
-        rows = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
-        with limited(parameters["n_threads"]), told(self, parameters["max_iter"], rows) as tasks:
-            if parameters["solver"] == "lbfgs":
-                self._fit_lbfgs(X, target, weight, parameters)
-            else:
-                self._fit_stochastic(X, target, weight, held, parameters, incremental, rng, tasks)
-        self._show_weights()
-        if not np.isfinite(self.model_.memory.params).all():
-            raise ValueError(_NOT_FINITE)
-        return self
+        return rows, (X, target, weight), held, rng
+
+    @contextlib.contextmanager
+    def _unchanged_by_errors(self):
+        """What the estimator has learnt stays where something given does not do."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _fit_members(self, X, y, sample_weight, validation, incremental, parameters):
         """Train `n_estimators` networks that differ by seed, beside each other, on the same arrays."""
@@ -226,6 +249,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Validation rows of the user's own: (X, target, weight), or None."""
         X, y, weight = given
         if X is None and y is None:
+            if weight is not None:
+                raise ValueError("sample_weight_val is given, but no X_val and y_val; wanted all three, or none")
             return None
         if X is None or y is None:
             raise ValueError(f"{'X_val' if X is None else 'y_val'} is None; wanted both X_val and y_val, or neither")
@@ -234,7 +259,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                              "'sgd'")
         X, y = self._validate_input(X, y, True, reset=False)
         X = X.toarray() if scipy.sparse.issparse(X) else X
-        weight = None if weight is None else _check_sample_weight(weight, X)
+        weight = _weights(weight, X, "sample_weight_val")
         return X, self._target(y, parameters, False), weight
 
     def _split(self, X, target, weight, parameters, rng):
@@ -320,8 +345,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             for name, array in memory.running.items():
                 array[:] = best.get(name, array)
 
-    def _fit_lbfgs(self, X, target, weight, parameters) -> None:
-        objective = Objective(self.model_, X, target, weight)
+    def _fit_lbfgs(self, objective, parameters) -> None:
         result = scipy.optimize.minimize(
             objective, objective.weights, method="L-BFGS-B", jac=True,
             options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol})
@@ -360,8 +384,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _outputs(self, X) -> np.ndarray:
         """The network's outputs; the mean of several networks'."""
-        if "coefs_" not in vars(self):
-            check_is_fitted(self)
+        if "model_" not in vars(self):
+            check_is_fitted(self, "model_")
         self._take_weights()
         members = vars(self).get("estimators_")
         models = [self.model_] if members is None else [member.model_ for member in members]
@@ -379,6 +403,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 validate_data(self, X, **checks)  # scikit-learn's message
                 raise
         return found[0] if len(found) == 1 else np.mean(found, axis=0)
+
+
+def _weights(weight, X, name: str):
+    """Weights of rows, checked; None where there are none."""
+    if weight is None:
+        return None
+    weight = _check_sample_weight(weight, X)
+    if (weight < 0).any():
+        row = int(np.argmax(weight < 0))
+        raise ValueError(f"{name} has {weight[row]:g} in row {row}; wanted 0 or more")
+    return weight
 
 
 def _predict(model: Sequential, X) -> np.ndarray:

@@ -8,6 +8,7 @@ b) Penalty: alpha / n on weight matrices, n the rows of the batch (with weights 
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -53,6 +54,8 @@ def hidden(parameters: dict) -> list[int]:
     """hidden_layer_sizes as a list."""
     sizes = parameters["hidden_layer_sizes"]
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise TypeError(f"hidden_layer_sizes is {parameters['hidden_layer_sizes']!r}; wanted whole numbers of units")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(size) for size in sizes]
@@ -94,7 +97,7 @@ def layers(parameters: dict, task: Task, mean_weight: float = 1.0) -> list[spec.
     norms = per_layer(parameters["batch_norm"], len(sizes), "batch_norm")
     found: list[spec.Layer] = [spec.Normalization()] if parameters["normalize"] else []
     for size, kind, rate, norm in zip(sizes, kinds, rates, norms, strict=True):
-        named = spec.activation(type(task).__name__, activation(kind))
+        named = spec.activation("hidden layers", activation(kind))
         found.append(spec.Dense(size, None if norm else named, kernel_regularizer=penalty))
         if norm:
             found += [spec.BatchNormalization(), named]
@@ -102,6 +105,11 @@ def layers(parameters: dict, task: Task, mean_weight: float = 1.0) -> list[spec.
             found.append(spec.Dropout(rate))
     found.append(spec.Dense(task.outputs, task.head, kernel_regularizer=penalty))
     return found
+
+
+def check(parameters: dict) -> None:
+    """Raise what would be raised when the layers are made."""
+    layers(parameters, Task(1, None, "linear", "float32"))
 
 
 def draw_weights(parameters: dict, units: list[int], rng: np.random.RandomState) -> tuple[list, list]:

@@ -7,6 +7,7 @@ a) Two classes are one output and a sigmoid, several are softmax, several labels
 b) Inside, a class is its place in `classes_`.
 """
 
+import contextlib
 import math
 from numbers import Real
 
@@ -246,12 +247,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             As `fit`, and where shapes or classes are not those of the first call.
         """
-        if _check_partial_fit_first_call(self, classes):
-            self._kind = type_of_target(y) if type_of_target(y).startswith("multilabel") else (
-                _MULTICLASS if len(self.classes_) > 2 else _BINARY)
-            if self._kind == _MULTILABEL:
-                self.classes_ = unique_labels(y)
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
+        with self._unchanged_by_errors() if not hasattr(self, "classes_") else contextlib.nullcontext():
+            if _check_partial_fit_first_call(self, classes):
+                self._begin_classes(y)
+            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
+
+    def _begin_classes(self, y):
+        kind = type_of_target(y)
+        if kind == _MULTIOUTPUT:
+            raise ValueError("partial_fit: y has several columns of several classes, which `classes` does not tell; "
+                             "wanted one column, or columns of 0 and 1; or a first call of fit")
+        self._kind = kind if kind == _MULTILABEL else _MULTICLASS if len(self.classes_) > 2 else _BINARY
+        if kind == _MULTILABEL:
+            self.classes_ = unique_labels(y)
 
     def predict(self, X):
         """The likeliest class of each row.
