@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from scipy import sparse
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -524,3 +525,53 @@ def test_partial_fit_does_not_begin_with_several_targets():
     x, y = _digits(10)
     with pytest.raises(ValueError, match="partial_fit: y has several columns of several classes"):
         ours.MLPClassifier().partial_fit(x, np.stack([y, y % 3], axis=1), classes=range(10))
+
+
+def test_validation_rows_need_not_have_all_classes():
+    x, y = _digits(10)
+    few = y[300:] < 4
+    estimator = ours.MLPClassifier(warm_start=True, max_iter=2, random_state=0)
+    for _ in range(2):
+        estimator.fit(x[:300], y[:300], X_val=x[300:][few], y_val=y[300:][few])
+    assert len(estimator.validation_scores_) == 4
+
+
+@pytest.mark.parametrize(("y", "y_val", "match"), [
+    (Y_REG > 0, np.stack([Y_REG > 0, Y_REG < 0], axis=1), r"y_val has shape \(250, 2\); wanted \(n,\), as y has"),
+    (np.stack([Y_REG > 0, Y_REG < 0], axis=1), Y_REG > 0, r"y_val has shape \(250,\); wanted \(n, 2\), as y has"),
+    (np.stack([Y_REG > 0, Y_REG < 0], axis=1).astype(int) * [1, 2] + 1, Y_REG > 0, r"wanted \(n, 2\), as y has"),
+])  # fmt: skip
+def test_validation_rows_of_another_shape_are_told_of(y, y_val, match):
+    for networks in (1, 2):
+        with pytest.raises(ValueError, match=match):
+            ours.MLPClassifier(n_estimators=networks).fit(X_REG, y, X_val=X_REG, y_val=y_val)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_matrix"])
+def test_sparse_labels_are_learnt_and_given_back_as_by_scikit_learn(kind):
+    x, y = MANY
+    labels = getattr(sparse, kind)(y)
+    a, b = _pair("Classifier", x, labels)
+    assert _difference(a, b) < TIGHT
+    assert type(b.predict(x)) is type(a.predict(x)) and (b.predict(x) != a.predict(x)).nnz == 0
+    assert b.score(x, labels) == a.score(x, labels) == b.score(x, y)
+    several = ours.MLPClassifier(n_estimators=2, max_iter=2).fit(x, labels, X_val=x, y_val=labels)
+    assert sparse.issparse(several.predict(x))
+    begun = ours.MLPClassifier().partial_fit(x, labels, classes=range(5)).partial_fit(x, labels)
+    assert sparse.issparse(begun.predict(x))
+    assert not sparse.issparse(b.fit(x, y).predict(x))
+
+
+def test_class_weight_where_rows_of_a_call_lack_classes():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(class_weight={0: 2.0, 7: 3.0}, random_state=0)
+    same = ours.MLPClassifier(random_state=0)
+    for some in (y < 5, y > 5):
+        weight = np.where(y == 0, 2.0, np.where(y == 7, 3.0, 1.0))
+        estimator.partial_fit(x[some], y[some], classes=range(10))
+        same.partial_fit(x[some], y[some], weight[some], classes=range(10))
+    assert np.array_equal(estimator.coefs_[0], same.coefs_[0])
+    with pytest.raises(ValueError, match=r"class_weight names 11, which is none of the classes \(0, 1, 2"):
+        ours.MLPClassifier(class_weight={11: 2.0}).fit(x, y)
+    with pytest.raises(ValueError, match=r"class_weight\[3\] is -1"):
+        ours.MLPClassifier(class_weight={3: -1}).fit(x, y)

@@ -105,9 +105,9 @@ ARROWS = {
         *("fusednet.many", "fusednet.pool", "fusednet.search"),
     ),
     "fusednet.sklearn": (
-        *("fusednet.callbacks", "fusednet.losses", "fusednet.model", "fusednet.objective", "fusednet.optimizers"),
-        *("fusednet.pool", "fusednet.predictor", "fusednet.schedules", "fusednet.spec", "fusednet.threads"),
-        "fusednet.sklearn",
+        *("fusednet.callbacks", "fusednet.labels", "fusednet.losses", "fusednet.model", "fusednet.objective"),
+        *("fusednet.optimizers", "fusednet.pool", "fusednet.predictor", "fusednet.schedules", "fusednet.sklearn"),
+        *("fusednet.spec", "fusednet.threads"),
     ),
     "fusednet.arrays": ("fusednet.backends", "fusednet.backends.table"),
     "fusednet.labels": ("fusednet.arrays", "fusednet.backends"),

@@ -100,8 +100,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     # ---- what an estimator says of itself ----------------------------------------------------------------------------
 
     @abstractmethod
-    def _validate_input(self, X, y, incremental, reset):
-        """X and y, checked."""
+    def _validate_input(self, X, y, incremental, reset, held=False):
+        """X and y, checked; `held` are validation rows."""
 
     @abstractmethod
     def _target(self, y, parameters, first):
@@ -212,8 +212,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X, y = self._validate_input(X, y, False, reset=True)
         X = X.toarray() if scipy.sparse.issparse(X) else X
         if validation[0] is not None and validation[1] is not None:
-            validation = (*self._validate_input(*validation[:2], True, reset=False), validation[2])
-        named = {name: value for name, value in vars(self).items() if name == "feature_names_in_"}
+            validation = (*self._validate_input(*validation[:2], True, reset=False, held=True), validation[2])
+        named = {name: value for name, value in vars(self).items() if name in ("feature_names_in_", "_sparse_labels")}
         rng = check_random_state(self.random_state)
         own = parameters | {"n_estimators": 1, "preset": None}
         members = [type(self)(**own | {"random_state": int(rng.randint(2**31 - 1))})
@@ -257,7 +257,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if parameters["solver"] == "lbfgs":
             raise ValueError("X_val is given, but the solver 'lbfgs' looks at no validation data; wanted 'adam' or "
                              "'sgd'")
-        X, y = self._validate_input(X, y, True, reset=False)
+        X, y = self._validate_input(X, y, True, reset=False, held=True)
         X = X.toarray() if scipy.sparse.issparse(X) else X
         weight = _weights(weight, X, "sample_weight_val")
         return X, self._target(y, parameters, False), weight

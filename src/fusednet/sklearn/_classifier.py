@@ -12,6 +12,7 @@ import math
 from numbers import Real
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -25,6 +26,7 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import validate_data
 
+from fusednet.labels import class_weights
 from fusednet.losses import CategoricalCrossentropy, Custom, LogLoss
 from fusednet.sklearn._base import BaseMLP, store
 from fusednet.sklearn._build import Task
@@ -44,8 +46,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
     <both>
     class_weight : dict, list of dict, "balanced" or None, default None
-        Weight of each class's rows; of several columns of classes a dict for each. "balanced": such that the weights of
-        all classes sum to the same.
+        Weight of each class's rows, 1 for a class that is not named; of several columns of classes a dict for each.
+        "balanced": such that the weights of all classes sum to the same.
     label_smoothing : float, default 0
         In [0, 1]; see `fusednet.CategoricalCrossentropy`.
 
@@ -89,30 +91,36 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- y -----------------------------------------------------------------------------------------------------------
 
-    def _validate_input(self, X, y, incremental, reset):
+    def _validate_input(self, X, y, incremental, reset, held=False):
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=reset)
+        y, sparse = (y.toarray(), True) if scipy.sparse.issparse(y) else (y, False)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             check_classification_targets(y)
+            self._sparse_labels = sparse
             self._kind = type_of_target(y, input_name="y")
             if self._kind == _MULTIOUTPUT:
                 self.classes_ = [np.unique(column) for column in y.T]
             else:
                 self.classes_ = unique_labels(y)
-        elif self._kind == _MULTIOUTPUT:
-            if y.ndim != 2 or y.shape[1] != len(self.classes_):
-                raise ValueError(f"y has shape {y.shape}; wanted (n, {len(self.classes_)}), as in the fit before")
+            return X, y
+        columns = (len(self.classes_),) if self._kind in (_MULTILABEL, _MULTIOUTPUT) else ()
+        if y.shape[1:] != columns:
+            wanted = f"(n, {columns[0]})" if columns else "(n,)"
+            raise ValueError(f"{'y_val' if held else 'y'} has shape {y.shape}; wanted {wanted}, as "
+                             f"{'y has' if held else 'in the fit before'}")
+        if self._kind == _MULTIOUTPUT:
             for column, known in zip(y.T, self.classes_, strict=True):
                 if not np.isin(column, known).all():
                     raise ValueError(f"`y` has classes not in `self.classes_`: {np.setdiff1d(column, known)}")
         else:
-            self._check_classes(unique_labels(y))
+            self._check_classes(unique_labels(y), held)
         return X, y
 
-    def _check_classes(self, classes):
-        if self.warm_start:
+    def _check_classes(self, classes, held):
+        if self.warm_start and not held:  # validation rows need not have all classes
             if set(classes) != set(self.classes_):
                 raise ValueError("warm_start can only be used where `y` has the same classes as in the previous call "
                                  f"to fit. Previously got {self.classes_}, `y` has {classes}")
@@ -158,7 +166,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _row_weights(self, y, sample_weight, parameters):
         if parameters["class_weight"] is None:
             return sample_weight
-        weight = compute_sample_weight(parameters["class_weight"], y)
+        if isinstance(parameters["class_weight"], dict) and y.ndim == 1:  # rows of a call need not have all classes
+            codes = np.searchsorted(self.classes_, y)
+            weight = class_weights(parameters["class_weight"], codes, self.classes_)[codes]
+        else:
+            weight = compute_sample_weight(parameters["class_weight"], y)
         return weight if sample_weight is None else weight * sample_weight
 
     def _stratify(self, target):
@@ -199,7 +211,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             A sparse matrix is made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Classes; columns of 0 and 1 are labels, other columns several targets.
+            Classes; columns of 0 and 1 are labels (sparse or not), other columns several targets.
         sample_weight : array-like of shape (n_samples,), optional
             Weight of each row in the loss; 1 by default.
         X_val : {array-like, sparse matrix} of shape (n_validation, n_features), optional
@@ -257,6 +269,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if kind == _MULTIOUTPUT:
             raise ValueError("partial_fit: y has several columns of several classes, which `classes` does not tell; "
                              "wanted one column, or columns of 0 and 1; or a first call of fit")
+        self._sparse_labels = scipy.sparse.issparse(y)
         self._kind = kind if kind == _MULTILABEL else _MULTICLASS if len(self.classes_) > 2 else _BINARY
         if kind == _MULTILABEL:
             self.classes_ = unique_labels(y)
@@ -272,11 +285,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Of `classes_`; for labels 0 and 1.
+            Of `classes_`; for labels 0 and 1, a sparse matrix where y was one.
         """
         codes = self._codes(self._outputs(X))
         if self._kind == _MULTILABEL:
-            return codes
+            return scipy.sparse.csr_matrix(codes) if self._sparse_labels else codes
         if self._kind == _MULTIOUTPUT:
             return np.stack([known[column] for known, column in zip(self.classes_, codes.T, strict=True)], axis=1)
         return self.classes_[codes]

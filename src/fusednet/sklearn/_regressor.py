@@ -77,7 +77,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- y -----------------------------------------------------------------------------------------------------------
 
-    def _validate_input(self, X, y, incremental, reset):
+    def _validate_input(self, X, y, incremental, reset, held=False):
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
                              dtype=(np.float64, np.float32), reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
