@@ -200,6 +200,11 @@ BAD = [
     ([{}], {"y": Y[:-1]}, ValueError, "120 rows"),
     ([{}], {"validation_data": (X[:, :4], Y)}, ValueError, "validation x"),
     ([{}], {"validation_data": (X, Y), "validation_split": 0.1}, ValueError, "wanted one way to validate"),
+    ([{}], {"seed": -1}, ValueError, "fit_many: seed is -1; wanted 0 or more"),
+    ([{}], {"seed": 1.5}, TypeError, "fit_many: seed is 1.5; wanted a whole number"),
+    ([{}, {"callbacks": [3]}], {}, TypeError, "callbacks[0] is 3; wanted a Callback"),
+    ([{}], {"callbacks": fn.callbacks.EarlyStopping}, TypeError, "is the class EarlyStopping"),
+    ([{}], {"folds": 3.0}, TypeError, "folds is 3.0; wanted a number of folds, or a list"),
     ([{}], {"folds": 1}, ValueError, "wanted 2 or more"),
     ([{}], {"folds": 41}, ValueError, "class 0 has 40 rows"),
     ([{}], {"folds": [(np.arange(60), np.arange(50, 120))]}, ValueError, "row 50 is among"),
@@ -222,12 +227,27 @@ def test_a_model_is_not_trained_twice():
     model = build()
     with pytest.raises(ValueError, match="given twice"):
         fit_many([model, model], X, Y)
+    with pytest.raises(ValueError, match="given twice"):  # two threads would train it at the same time
+        fit_many([lambda: model, lambda: model], X, Y)
+    with pytest.raises(ValueError, match="given twice"):
+        fit_many([{"seed": 3}, {"seed": 3}], X, Y, build=lambda seed: model, seed=0)
+    assert len(set(bits(fit_many([lambda: model, lambda: model], X, Y, seed=0)))) == 2  # made anew with other seeds
+    estimator = pytest.importorskip("fusednet.sklearn").MLPClassifier()
+    with pytest.raises(ValueError, match="given twice"):
+        fit_many([estimator, estimator], X, Y)
     model.fit(X, Y)
     with pytest.raises(ValueError, match="has weights already"):
         fit_many([model], X, Y, folds=2)
 
 
 # ---- folds -----------------------------------------------------------------------------------------------------------
+
+
+def test_folds_of_an_iterator_are_for_all_kinds_of_data():
+    rows = folds.divide(120, 3, codes=Y)
+    configs = [{}, {"class_weight": {0: 2.0}}]
+    fitted = fit_many(configs, X, Y, build=build, seed=0, folds=iter(rows))
+    assert bits(fitted) == bits(fit_many(configs, X, Y, build=build, seed=0, folds=rows)) and len(fitted) == 6
 
 
 def test_folds_have_each_row_once_and_each_class_its_share():

@@ -94,8 +94,8 @@ ARROWS = {
     "fusednet.pool": ("fusednet.callbacks", "fusednet.feed", "fusednet.params", "fusednet.threads"),
     "fusednet.estimators": ("fusednet.callbacks", "fusednet.pool"),
     "fusednet.many": (
-        *("fusednet.datasets", "fusednet.errors", "fusednet.estimators", "fusednet.feed", "fusednet.folds"),
-        *("fusednet.model", "fusednet.pool", "fusednet.trainer"),
+        *("fusednet.callbacks", "fusednet.datasets", "fusednet.errors", "fusednet.estimators", "fusednet.feed"),
+        *("fusednet.folds", "fusednet.model", "fusednet.pool", "fusednet.trainer"),
     ),
     "fusednet.ensemble": (
         *("fusednet.errors", "fusednet.fuse", "fusednet.io", "fusednet.many", "fusednet.model", "fusednet.pool"),

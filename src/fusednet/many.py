@@ -1,6 +1,7 @@
 """`fit_many`: many networks trained on the same data, all cores busy.
 
-Reads pool.py (who trains what when), folds.py, feed.py, datasets.py, errors.py; read by ensemble.py and the searches.
+Reads pool.py (who trains what when), folds.py, feed.py, datasets.py, callbacks, errors.py; read by ensemble.py and the
+searches.
 
 a) The data are checked and converted once for all networks that want them alike (`Shared`); folds and bootstrap samples
    are row numbers. So 200 networks take the memory of one copy of the data and of as many networks as there are cores.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fusednet import datasets, errors, feed, folds, pool, trainer
+from fusednet.callbacks import CallbackList
 from fusednet.estimators import EstimatorJob, Rows, is_estimator, with_params
 from fusednet.model import Sequential
 from fusednet.pool import Fitted, Job, NetworkJob
@@ -52,7 +54,7 @@ def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, see
         each the seed that it was made with.
     validation_split, validation_data, split
         As for ``Sequential.fit``; the rows are set aside once, by `seed` (0 for None), the same for all networks.
-    folds : int or sequence of (train, validation), optional
+    folds : int or iterable of (train, validation), optional
         Each config is trained once for each fold. A number: so many stratified folds, by `seed`.
     sample_weight : array_like, (n,), optional
     workers : int, optional
@@ -95,6 +97,7 @@ def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, see
     (4, ['val_accuracy', 'val_loss'])
     """
     _check_arguments(on_error, workers, options)
+    seed = None if seed is None else errors.integer("fit_many", "seed", seed, 0)
     taken = taken_by(build)
     recruits = [recruit(config, build, i, taken) for i, config in enumerate(configs)]
     if not recruits:
@@ -311,7 +314,7 @@ class Division:
     fraction : float
         As ``validation_split``.
     how : str
-    folds : int, sequence of (train, validation), or None
+    folds : int, list of (train, validation), or None
     seed : int
     separate : bool
         Whether validation data are given by themselves.
@@ -329,6 +332,11 @@ class Division:
                                         ("validation_data", self.separate)) if used]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)} are given; wanted one way to validate")
+        if self.folds is not None and not isinstance(self.folds, (int, np.integer)):
+            if not isinstance(self.folds, Iterable):
+                raise TypeError(f"folds is {self.folds!r}; wanted a number of folds, or a list of (rows to train on, "
+                                "rows to validate on), such as KFold(5).split(x) gives")
+            self.folds = list(self.folds)  # an iterator gives them once, and they may be looked at again
 
     @property
     def validates(self) -> bool:
@@ -372,12 +380,15 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
     first : int, default 0
         The place of the first network among all, of which its seed is made.
     """
+    # models that are not made anew would be trained by two threads at the same time
+    alone = [id(one.model) for one in recruits
+             if one.own or (division.folds is None and (seed is None or one.seeded))]
+    if len(alone) > len(set(alone)):
+        raise ValueError("fit_many: a model is given twice; wanted each once, or a function that builds a new one at "
+                         "each call")
     if any(is_estimator(one.model) for one in recruits):
         return _estimator_jobs(recruits, shared, division, seed, options, first)
     jobs: list[Job] = []
-    own = [id(one.model) for one in recruits if one.own]
-    if len(own) > len(set(own)):
-        raise ValueError("fit_many: a model is given twice; wanted each once, or a function that builds it")
     for i, one in enumerate(recruits, first):
         given = options | one.options
         callbacks = given.pop("callbacks", None)
@@ -394,8 +405,10 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
             elif seed is not None and not one.own and not one.seeded:
                 model = anew(model, seed_of(seed, i))
             model._plans = shared.plans
+            own = callbacks_of(callbacks)
+            CallbackList(own)  # refuses what is none
             jobs.append(NetworkJob(one.config, i, fold if several else None, model, data.divided(train, held), given,
-                                   callbacks_of(callbacks)))
+                                   own))
     return jobs
 
 
