@@ -91,6 +91,12 @@ def test_bootstrap_trains_on_drawn_rows_and_validates_on_the_others():
     for seed in range(8):  # a class of one row is drawn by every member
         for one in Ensemble(classifier, 1, bootstrap=True, seed=seed).fit(X, rare):
             assert 89 not in one.model.validation_indices_
+    several = np.array(["ash"] * 4 + ["elm", "fir", "oak", "yew"])
+    rows = fn.Sequential([fn.Dense(5)])
+    rows.compile("adam", "sparse_categorical_crossentropy")
+    for seed in range(40):  # the row of one class does not take the place of another's only row
+        for one in Ensemble(rows, 1, bootstrap=True, seed=seed).fit(X[:8], several):
+            assert one.model.validation_indices_ is None or max(one.model.validation_indices_) < 4
 
 
 def test_one_file_holds_all(tmp_path):

@@ -127,8 +127,10 @@ class Ensemble:
         drawn = np.random.default_rng([self.seed, i]).integers(0, n, n)
         if data.codes is not None:  # a class that was not drawn would never be learnt
             codes, first = np.unique(data.codes, return_index=True)
-            missing = ~np.isin(codes, data.codes[drawn])
-            drawn[: missing.sum()] = first[missing]
+            there, only = np.unique(data.codes[drawn], return_index=True)
+            spare = np.setdiff1d(np.arange(n), only)  # another row of their class is drawn
+            missing = first[~np.isin(codes, there)]
+            drawn[spare[: len(missing)]] = missing
         drawn.sort()
         others = np.setdiff1d(np.arange(n), drawn)
         return drawn, None if separate or not len(others) else others
