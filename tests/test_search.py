@@ -17,6 +17,7 @@ import pytest
 import fusednet as fn
 from fusednet import pool
 from fusednet.search import BayesianSearch, Choice, Float, Int, RandomSearch, Results, Trial, narrowed
+from fusednet.search import plot as search_plot
 from fusednet.search import random as random_search
 
 RNG = np.random.default_rng(2)
@@ -205,6 +206,27 @@ def test_trials_that_fail_or_diverge_are_kept_without_a_score():
     assert any("'rate': 0.1" in note for note in caught.value.__notes__)
 
 
+def narrow(units):
+    if units > 8:
+        raise ValueError("too many units")
+    return build(units)
+
+
+@pytest.mark.parametrize("make", [RandomSearch, bayesian])
+def test_trials_that_cannot_be_built_are_kept_as_failed(make):
+    said = []
+    results = make({"units": Int(1, 16)}, 16).run(narrow, X, Y, validation_split=0.2, on_error="keep", told=said.append)
+    assert sorted(t.number for t in said) == [t.number for t in results.trials] == list(range(16))
+    for trial in results.trials:
+        bad = trial.params["units"] > 8
+        assert (trial.state, trial.error) == (("failed", "ValueError: too many units") if bad else ("complete", ""))
+    assert {t.state for t in results.trials} == {"failed", "complete"}
+    with pytest.raises(ValueError, match="too many units"):  # nothing will do
+        make({"units": Int(9, 16)}, 16).run(narrow, X, Y, validation_split=0.2, on_error="keep")
+    with pytest.raises(ValueError, match="too many units"):
+        make({"units": Int(1, 16)}, 16).run(narrow, X, Y, validation_split=0.2)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 def test_an_interrupted_search_keeps_its_trials():
     search = RandomSearch(SPACE, 500)
@@ -221,6 +243,21 @@ def test_an_interrupted_search_keeps_its_trials():
 
 
 # ---- estimators ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_an_estimator_does_not_tell_is_no_monitor():
+    pytest.importorskip("sklearn")
+    from sklearn.pipeline import make_pipeline
+
+    from fusednet.sklearn import MLPClassifier
+
+    space = {"mlpclassifier__alpha": [0.1, 1.0]}
+    with pytest.raises(ValueError, match="monitor is 'val_loss'; known: val_score"):
+        RandomSearch(space, 2, monitor="val_loss").run(make_pipeline(MLPClassifier()), X, Y, validation_split=0.2)
+    space = {"solver": ["lbfgs", "adam"], "max_iter": [3]}  # of the two only one has a loss of validation rows
+    results = RandomSearch(space, 6, monitor="val_loss").run(MLPClassifier(), X, Y, validation_split=0.2)
+    assert {trial.params["solver"] for trial in results.ranked()} == {"adam"} and len(results.trials) == 6
 
 
 def test_estimators_are_searched():
@@ -358,3 +395,17 @@ def test_what_is_not_installed_is_said(package, call, monkeypatch):
     monkeypatch.setitem(sys.modules, f"{package}.figure", None)
     with pytest.raises(ImportError, match="pip install"):
         call()
+
+
+def test_choices_that_are_equal_are_drawn_apart():
+    pytest.importorskip("matplotlib")
+    one = Choice([1, True, 1.0])
+    trials = [Trial(i, {"a": value}, score=0.0) for i, value in enumerate(one.values)]
+    assert np.round(search_plot._places(one, trials, "a")).tolist() == [0, 1, 2]
+
+
+def test_a_study_with_other_choices_is_told_of(tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+    bayesian({"units": [2, 4]}, 2, **where).run(build, X, Y, validation_split=0.2)
+    with pytest.raises(ValueError, match=r"a trial with units=[24], which is none of the values \[8, 16\]"):
+        bayesian({"units": [8, 16]}, 4, **where).run(build, X, Y, validation_split=0.2)

@@ -25,6 +25,11 @@ def is_estimator(given) -> bool:
                                                                                  "score"))
 
 
+def takes_validation(estimator) -> bool:
+    """Whether its ``fit`` takes validation rows, and so tells their loss."""
+    return "X_val" in inspect.signature(estimator.fit).parameters and getattr(estimator, "solver", None) != "lbfgs"
+
+
 def with_params(estimator, params: dict, seed: int | None):
     """A copy that is not fitted, with these parameters; a random state that nobody has set is made from the seed."""
     import sklearn.base
@@ -115,10 +120,9 @@ class EstimatorJob(Job):
     def train(self, halt: Callback) -> tuple:
         """The estimator, its curves and its scores."""
         one = self.estimator
-        taken = inspect.signature(one.fit).parameters
         x, y, weight = self.rows
         given = {} if weight is None else {"sample_weight": weight}
-        if self.held is not None and "X_val" in taken and getattr(one, "solver", None) != "lbfgs":
+        if self.held is not None and takes_validation(one):
             given |= {"X_val": self.held[0], "y_val": self.held[1], "sample_weight_val": self.held[2]}
         params = one.get_params(deep=False)
         if "callbacks" in params:

@@ -109,7 +109,7 @@ class BayesianSearch:
                                  validation_split=validation_split, validation_data=validation_data, split=split,
                                  folds=folds, sample_weight=sample_weight, options=options)
         many._check_arguments(on_error, workers, {})
-        self.results = results = goal.results(self.space, np.random.default_rng(self.seed))
+        self.results = results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
         with _quiet(optuna):
             self.study = study = self._study(optuna, results.upwards)
             for old in study.get_trials(deepcopy=False):
@@ -242,7 +242,12 @@ def _values(params: dict, space: dict) -> dict:
     for name, one in space.items():
         value = params[name]
         if not isinstance(one, (Float, Int)):
-            value = next(other for other in one.values if type(_label(other)) is type(value) and _label(other) == value)
+            known = [other for other in one.values if type(_label(other)) is type(value) and _label(other) == value]
+            if not known:
+                raise ValueError(f"BayesianSearch: the study has a trial with {name}={value!r}, which is none of the "
+                                 f"values {list(one.values)!r}; wanted the values of before, or another name for the "
+                                 "study")
+            value = known[0]
         values[name] = value
     return values
 

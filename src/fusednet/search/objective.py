@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fusednet import errors, many
-from fusednet.estimators import is_estimator
+from fusednet.estimators import is_estimator, takes_validation
 from fusednet.many import Division, Shared
 from fusednet.pool import Fitted
 from fusednet.search.results import Results, Trial
+
+_SAMPLES = 8  # of a space, of which one at least is to make a network
 
 
 class Objective:
@@ -43,15 +45,21 @@ class Objective:
         self._seed, self._options, self._mode = seed, options, mode
         self.monitor = monitor
 
-    def results(self, space: dict, rng: np.random.Generator) -> Results:
-        """Empty results, after everything has been looked at with a sample of the space."""
-        sample = {name: one.sample(rng) for name, one in space.items()}
-        recruit = many.recruit(sample, self._build, 0)
-        many.make_jobs([recruit], self._shared, self._division, self._seed, self._options)
-        scored = ["score"] if is_estimator(recruit.model) else [metric.name for metric in recruit.model.metrics]
-        keys = [f"val_{key}" for key in ("loss", *scored)]
+    def results(self, space: dict, rng: np.random.Generator, on_error: str = "raise") -> Results:
+        """Empty results, after everything has been looked at with a sample of the space; where errors are kept, with
+        the first of some samples that will do."""
+        for left in reversed(range(_SAMPLES if on_error == "keep" else 1)):
+            sample = {name: one.sample(rng) for name, one in space.items()}
+            try:
+                recruit = many.recruit(sample, self._build, 0)
+                many.make_jobs([recruit], self._shared, self._division, self._seed, self._options)
+                break
+            except Exception:
+                if not left:
+                    raise
+        keys = _keys(recruit.model)
         if self.monitor is None:
-            self.monitor = keys[1] if len(keys) > 1 else keys[0]
+            self.monitor = keys[-1] if is_estimator(recruit.model) else keys[:2][-1]
         if self.monitor not in keys:
             raise errors.unknown("search", "monitor", self.monitor, keys)
         mode = "max" if self.monitor == "val_score" and self._mode == "auto" else self._mode
@@ -76,8 +84,16 @@ class Objective:
         """
         jobs, taken = [], many.taken_by(self._build)
         for number, params in chosen:
-            recruit = many.recruit(params, self._build, number, taken)
-            jobs += many.make_jobs([recruit], self._shared, self._division, self._seed, self._options, first=number)
+            try:
+                recruit = many.recruit(params, self._build, number, taken)
+                jobs += many.make_jobs([recruit], self._shared, self._division, self._seed, self._options, first=number)
+            except Exception as error:
+                if running.get("on_error") != "keep":
+                    raise
+                trial = Trial(number, params, state="failed", round=round, error=_said(error))
+                results.add(trial, [])
+                if told is not None:
+                    told(trial)
         if watch is not None:
             for job in jobs:
                 job.callbacks.append(watch(job.index, job.fold or 0))
@@ -104,18 +120,29 @@ class Objective:
         trial = Trial(number, params, round=round, seconds=sum(part.seconds for part in parts))
         failed = next((part.error for part in parts if part.error is not None), None)
         if failed is not None:
-            trial.state, trial.error = "failed", f"{type(failed).__name__}: {failed}"
+            trial.state, trial.error = "failed", _said(failed)
             return trial
         histories = [part.history.history for part in parts]
         trial.curve = _mean_curve(histories, self.monitor)
         trial.training_curve = _mean_curve(histories, self.monitor.removeprefix("val_"))
         trial.scores = {key: _mean([part.scores[key] for part in parts]) for key in parts[0].scores}
-        trial.fold_scores = [part.scores[self.monitor] for part in parts]
+        trial.fold_scores = [part.scores.get(self.monitor, math.nan) for part in parts]
         if any(part.history.stopped for part in parts):
             trial.state = "diverged"
         else:
             trial.score = trial.scores.get(self.monitor, math.nan)
         return trial
+
+
+def _keys(model) -> list[str]:
+    """What trials of such networks can be compared by."""
+    if not is_estimator(model):
+        return [f"val_{key}" for key in ("loss", *(metric.name for metric in model.metrics))]
+    return ["val_loss", "val_score"] if takes_validation(model) else ["val_score"]
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _mean_curve(histories: list[dict], key: str) -> list[float]:

@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from fusednet.search.space import Choice
+from fusednet.search.space import Choice, same
 
 _TRAINING, _VALIDATION, _FAILED = "#0072b2", "#d55e00", "#999999"
 _PER_ROW = 5
@@ -119,7 +119,7 @@ def _places(one, trials: list, name: str) -> list:
     if not isinstance(one, Choice):
         return [trial.params[name] for trial in trials]
     spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(trials))  # beside each other, not on top
-    found = [next(i for i, value in enumerate(one.values) if value == trial.params[name]) for trial in trials]
+    found = [next(i for i, value in enumerate(one.values) if same(value, trial.params[name])) for trial in trials]
     return [place + (shift if len(trials) > 1 else 0) for place, shift in zip(found, spread, strict=True)]
 
 

@@ -94,7 +94,7 @@ class RandomSearch:
         validation_split, validation_data, split, folds, sample_weight, workers, progress, **options
             As for `fit_many`; one of the first two or `folds` is needed.
         on_error : {"raise", "keep"}, default "raise"
-            "keep": a trial that fails is kept as failed, and the search goes on.
+            "keep": a trial that fails is kept as failed, also where `build` fails, and the search goes on.
         told : callable, optional
             ``told(trial)`` is called when a trial is through.
 
@@ -111,7 +111,7 @@ class RandomSearch:
                                  validation_split=validation_split, validation_data=validation_data, split=split,
                                  folds=folds, sample_weight=sample_weight, options=options)
         many._check_arguments(on_error, workers, {})
-        self.results = results = goal.results(self.space, np.random.default_rng(self.seed))
+        self.results = results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
         space, number, count = self.space, 0, 0
         for i in range(self.rounds):
             if i:
