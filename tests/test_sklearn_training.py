@@ -5,6 +5,8 @@ a) scikit-learn is the reference: same seed, same first weights, same order of r
 b) What scikit-learn has not is held against differences, against definitions, or against the same job done otherwise.
 """
 
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -148,6 +150,58 @@ def test_objective_is_the_gradient_of_its_loss(loss):
 def test_lbfgs_refuses_what_is_not_a_fixed_function(parameters):
     with pytest.raises(ValueError, match="wanted layers whose output is a fixed function"):
         ours.MLPRegressor(solver="lbfgs", **parameters).fit(X_REG, Y_REG)
+
+
+LONG = {"solver": "lbfgs", "max_iter": 10**6, "max_fun": 10**7, "tol": 0.0, "random_state": 0}
+
+
+def test_lbfgs_tells_callbacks_and_stops_where_they_say():
+    seen = []
+    each = callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append("train"), on_train_end=lambda logs: seen.append("end"),
+        on_epoch_begin=lambda epoch, logs=None: seen.append(epoch),
+        on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
+    few = ours.MLPRegressor(**LONG | {"max_iter": 4}, callbacks=[each]).fit(X_REG, Y_REG)
+    assert seen[0] == "train" and seen[-1] == "end" and seen[1:-1:2] == [0, 1, 2, 3] and seen[-2] == few.loss_
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(each.model, "stop_training", epoch == 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        stopped = ours.MLPRegressor(**LONG, callbacks=[each, stop]).fit(X_REG, Y_REG)
+    assert stopped.n_iter_ == 4 and stopped.loss_ == few.loss_
+    assert np.array_equal(stopped.coefs_[0], few.coefs_[0])
+    best = callbacks.EarlyStopping("loss", patience=2, min_delta=1e9, restore_best_weights=True)
+    early = ours.MLPRegressor(**LONG, callbacks=[best]).fit(X_REG, Y_REG)
+    one = ours.MLPRegressor(**LONG | {"max_iter": 1}).fit(X_REG, Y_REG)
+    assert early.n_iter_ == 3 and np.array_equal(early.coefs_[0], one.coefs_[0])
+
+
+def test_lbfgs_ends_when_its_time_is_over():
+    x = np.random.default_rng(0).standard_normal((300, 20))
+    assert ours.MLPRegressor(**LONG, max_time=0.0).fit(x, x[:, 0] * x[:, 1]).n_iter_ == 1
+
+
+def test_lbfgs_is_stopped_with_other_trainings():
+    """Ctrl-C goes the same way as an error in another network."""
+    begun, alive = threading.Event(), threading.active_count()
+
+    class Broken(ours.MLPRegressor):
+        def fit(self, X, y, **others):
+            begun.wait(20)
+            raise ValueError("broken")
+
+    class Hold(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            begun.set()
+            end = time.monotonic() + 20
+            while not self.model.stop_training and time.monotonic() < end:
+                time.sleep(0.001)
+
+    long = ours.MLPRegressor(**LONG, callbacks=[Hold()])
+    x = np.random.default_rng(0).standard_normal((300, 20))
+    with pytest.raises(ValueError, match="broken"):
+        fn.fit_many([long, Broken()], x, x[:, 0] * x[:, 1], workers=2)
+    assert begun.is_set() and threading.active_count() == alive
+    assert long.n_iter_ == 1
 
 
 # ---- what scikit-learn has not ---------------------------------------------------------------------------------------

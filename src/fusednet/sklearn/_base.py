@@ -36,6 +36,7 @@ from fusednet.schedules import Schedule
 from fusednet.sklearn import _build, _members
 from fusednet.sklearn._build import Task
 from fusednet.sklearn._convergence import Convergence
+from fusednet.sklearn._lbfgs import Steps, Stopped
 from fusednet.sklearn._presets import PRESETS, resolve
 from fusednet.sklearn._tasks import CallbackSupportMixin, told
 from fusednet.sklearn._threads import limited
@@ -346,14 +347,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 array[:] = best.get(name, array)
 
     def _fit_lbfgs(self, objective, parameters) -> None:
-        result = scipy.optimize.minimize(
-            objective, objective.weights, method="L-BFGS-B", jac=True,
-            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol})
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        self.loss_ = result.fun
+        steps = Steps(objective, self.model_, parameters)
+        try:
+            result = scipy.optimize.minimize(
+                steps, objective.weights, method="L-BFGS-B", jac=True, callback=steps.ended,
+                options={name: parameters[own] for name, own in
+                         (("maxfun", "max_fun"), ("maxiter", "max_iter"), ("gtol", "tol"))})
+            self.n_iter_ = _check_optimize_result("lbfgs", result, parameters["max_iter"])
+            self.loss_, self.model_.memory.params[:] = result.fun, result.x
+        except Stopped:
+            self.n_iter_, self.loss_, self.model_.memory.params[:] = steps.number, *steps.reached
+        except BaseException:
+            steps.listeners.on_train_interrupted()
+            raise
+        steps.listeners.on_train_end({"loss": self.loss_})
         if parameters["verbose"]:
             print(f"L-BFGS: {self.n_iter_} iterations, loss = {self.loss_:.8f}")
-        self.model_.memory.params[:] = result.x
 
     # ---- weights -----------------------------------------------------------------------------------------------------
 

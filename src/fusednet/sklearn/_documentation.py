@@ -78,7 +78,7 @@ validation_metric : {"score", "loss"}, default "score"
 restore_best_weights : bool, default True
     Whether early stopping takes the best weights, or leaves the last.
 callbacks : list of Callback, optional
-    Of `fusednet.callbacks`; they are told of each epoch.
+    Of `fusednet.callbacks`; they are told of each epoch, or each iteration of "lbfgs", which has no steps.
 max_time : float, optional
     Seconds after which the training ends.
 n_threads : int, optional
