@@ -5,6 +5,7 @@ a) scikit-learn is the reference: same seed, same first weights, same order of r
 b) What scikit-learn has not is held against differences, against definitions, or against the same job done otherwise.
 """
 
+import pickle
 import threading
 import time
 import warnings
@@ -422,6 +423,31 @@ def test_members_are_averaged():
     assert np.array_equal(again.predict_proba(x), mean)
 
 
+def test_float16_rows_whose_sum_overflows_are_predicted_without_a_warning():
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier(max_iter=2, random_state=0).fit(x, y)
+    large = (1000 * x[:20]).astype(np.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(estimator.predict(large), estimator.predict(large.astype(float)))
+
+
+def test_arrays_put_in_the_place_of_weights():
+    x, y = _digits(10)
+    for again in (lambda one: one, lambda one: pickle.loads(pickle.dumps(one))):
+        estimator = again(ours.MLPClassifier(n_estimators=2, max_iter=2, random_state=0).fit(x, y))
+        estimator.estimators_[1].coefs_ = [np.zeros_like(w) for w in estimator.estimators_[1].coefs_]
+        estimator.coefs_ = [np.ones_like(w) for w in estimator.coefs_]
+        probabilities = estimator.predict_proba(x)
+        assert not estimator.estimators_[1].model_.memory.parameters["dense/kernel"].any()
+        assert (estimator.model_.memory.parameters["dense/kernel"] == 1).all()
+        assert np.array_equal(estimator.predict_proba(x), probabilities)
+    estimator = ours.MLPClassifier(max_iter=2, random_state=0).fit(x, y)
+    estimator.coefs_ = estimator.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ has 1 arrays; wanted 2, one for each layer"):
+        estimator.predict(x)
+
+
 @pytest.mark.parametrize("early", [False, True])
 def test_members_are_the_same_bits_for_any_number_of_threads(early, monkeypatch):
     """Side by side, and one after the other where their steps are large."""
@@ -512,6 +538,7 @@ def test_callbacks_and_time():
     ({"dropout": [0.1, 0.2]}, "dropout has 2 entries, hidden_layer_sizes has 1"),
     ({"activation": ["relu"] * 3}, "activation has 3 entries"),
     ({"n_estimators": 2, "warm_start": True}, "n_estimators is 2; wanted 1 with warm_start"),
+    ({"preset": "strong", "warm_start": True}, "the preset 'strong' trains 5 networks, .* wanted no preset with warm"),
     ({"activation": "rleu"}, "The 'activation' parameter"),
     ({"loss": "poisson"}, "values below 0"),
 ])  # fmt: skip

@@ -208,8 +208,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _fit_members(self, X, y, sample_weight, validation, incremental, parameters):
         """Train `n_estimators` networks that differ by seed, beside each other, on the same arrays."""
         if incremental or self.warm_start:
-            raise ValueError(f"n_estimators is {parameters['n_estimators']}; wanted 1 with "
-                             f"{'partial_fit' if incremental else 'warm_start'}")
+            what = f"n_estimators is {parameters['n_estimators']}; wanted 1"
+            if self.n_estimators == 1:
+                what = (f"the preset {self.preset!r} trains {parameters['n_estimators']} networks, which the default "
+                        "of 1 does not change; wanted no preset")
+            raise ValueError(f"{what} with {'partial_fit' if incremental else 'warm_start'}")
         X, y = self._validate_input(X, y, False, reset=True)
         X = X.toarray() if scipy.sparse.issparse(X) else X
         if validation[0] is not None and validation[1] is not None:
@@ -378,8 +381,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _take_weights(self) -> None:
         """Let the network have the arrays in `coefs_` and `intercepts_`, where they are not its own."""
-        taken = False
-        for (w, b), coef, intercept in zip(self._kernels(), self.coefs_, self.intercepts_, strict=True):
+        taken, kernels = False, self._kernels()
+        for name in ("coefs_", "intercepts_"):
+            if len(getattr(self, name)) != len(kernels):
+                raise ValueError(f"{name} has {len(getattr(self, name))} arrays; wanted {len(kernels)}, one for each "
+                                 "layer")
+        for (w, b), coef, intercept in zip(kernels, self.coefs_, self.intercepts_, strict=True):
             for own, given, name in ((w, coef, "coefs_"), (b, intercept, "intercepts_")):
                 if own is not given:
                     if np.shape(given) != own.shape:
@@ -395,11 +402,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """The network's outputs; the mean of several networks'."""
         if "model_" not in vars(self):
             check_is_fitted(self, "model_")
-        self._take_weights()
         members = vars(self).get("estimators_")
+        for member in members or ():
+            member._take_weights()
+        self._take_weights()  # after those of the first member, whose network it is too
         models = [self.model_] if members is None else [member.model_ for member in members]
         if (type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= LEAST_ROWS and X.shape[1] == self.n_features_in_
-                and X.dtype.kind == "f" and "feature_names_in_" not in vars(self) and math.isfinite(X.sum())):
+                and X.dtype.char in "fd" and "feature_names_in_" not in vars(self) and math.isfinite(X.sum())):
             with limited(self.n_threads) if len(X) > _NO_WORK else _AS_IT_IS:
                 found = [model.predict(X) for model in models]
         else:

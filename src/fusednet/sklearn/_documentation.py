@@ -82,7 +82,7 @@ callbacks : list of Callback, optional
 max_time : float, optional
     Seconds after which the training ends.
 n_threads : int, optional
-    Most threads; by default the process's number, one inside of joblib's workers.
+    Most threads; by default the process's number, inside of joblib's workers what it grants each, else one.
 dtype : {"auto", "float32", "float64"}, default "auto"
     Of weights and arithmetic; "auto" is that of X.
 n_estimators : int, default 1
