@@ -351,3 +351,29 @@ def test_warnings_and_times_are_there():
         begin = time.perf_counter()
         fitted = fit_many(CONFIGS, X, Y, build=build)
         assert all(0 < one.seconds < time.perf_counter() - begin for one in fitted)
+
+
+# ---- estimators ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["score", "loss"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_scores_of_an_estimator_are_those_of_the_weights_it_ends_with(metric):
+    sklearn = pytest.importorskip("fusednet.sklearn")
+    estimator = sklearn.MLPClassifier(early_stopping=True, validation_metric=metric, learning_rate_init=0.05,
+                                      max_iter=60, random_state=0)
+    (one,) = fit_many([estimator], X, RNG.permutation(Y), validation_split=0.3)
+    losses, scores = one.history.history["val_loss"], one.history.history["val_score"]
+    best = np.argmax(scores) if metric == "score" else np.argmin(losses)
+    assert one.scores == {"val_loss": losses[best], "val_score": scores[best]} and losses[best] < losses[-1]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_estimators_take_sparse_rows():
+    sklearn, sparse = pytest.importorskip("fusednet.sklearn"), pytest.importorskip("scipy.sparse")
+    config, some = [{"alpha": 0.1}], sklearn.MLPClassifier(max_iter=3)
+    fitted = [fit_many(config, x, Y, build=some, seed=0, folds=3) for x in (X, sparse.csr_matrix(X))]
+    assert [one.scores for one in fitted[0]] == [one.scores for one in fitted[1]]
+    for train in (lambda x: fit_many([{}], x, Y, build=build), lambda x: build().fit(x, Y)):
+        with pytest.raises(TypeError, match="x is a sparse csr_matrix; wanted a dense array"):
+            train(sparse.csr_matrix(X))

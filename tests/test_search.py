@@ -245,7 +245,7 @@ def test_an_interrupted_search_keeps_its_trials():
 # ---- estimators ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
 def test_what_an_estimator_does_not_tell_is_no_monitor():
     pytest.importorskip("sklearn")
     from sklearn.pipeline import make_pipeline

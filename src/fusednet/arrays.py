@@ -67,18 +67,22 @@ def is_batches(x) -> bool:
     Returns
     -------
     bool
-        True for iterators, generators and iterable objects; False for arrays, frames, lists, tuples, buffers and
-        whatever converts itself to an array.
+        True for iterators, generators and iterable objects; False for arrays, sparse ones too, frames, lists, tuples,
+        buffers and whatever converts itself to an array.
     """
     if isinstance(x, (str, bytes, list, tuple, dict, set, frozenset, range, np.ndarray)) or _library(x):
         return False
-    if any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+    if any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")) or _is_sparse(x):
         return False
     try:
         memoryview(x)
     except TypeError:
         return hasattr(type(x), "__iter__")
     return False
+
+
+def _is_sparse(x) -> bool:
+    return hasattr(x, "toarray") and hasattr(x, "nnz")
 
 
 def as_array(x, what: str) -> np.ndarray:
@@ -93,7 +97,7 @@ def as_array(x, what: str) -> np.ndarray:
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{what} is a masked array; wanted one without a mask (use its filled())")
-    if hasattr(x, "toarray") and hasattr(x, "nnz"):
+    if _is_sparse(x):
         raise TypeError(f"{what} is a sparse {type(x).__name__}; wanted a dense array (use its toarray())")
     if isinstance(x, (str, bytes, dict, set, frozenset)) or x is None or is_batches(x):
         raise TypeError(f"{what} is {_brief(x)}; wanted an array, a list or a data frame")

@@ -136,13 +136,23 @@ class EstimatorJob(Job):
                 one.set_params(callbacks=params["callbacks"])
         curves = {"loss": "loss_curve_", "val_loss": "validation_loss_curve_", "val_score": "validation_scores_"}
         history = {key: list(getattr(one, name)) for key, name in curves.items() if getattr(one, name, None)}
-        scores = {key: values[-1] for key, values in history.items() if key == "val_loss"}
+        scores = {"val_loss": history["val_loss"][_last(one, history)]} if "val_loss" in history else {}
         if self.held is not None:
             x, y, weight = self.held
             scores["val_score"] = float(one.score(x, y, **({} if weight is None else {"sample_weight": weight})))
         elif "loss" in history:
             scores["loss"] = history["loss"][-1]
         return one, SimpleNamespace(history=history, stopped=""), scores
+
+
+def _last(estimator, history: dict[str, list]) -> int:
+    """The epoch whose weights an estimator ends with: the last, or the best where early stopping went back to it."""
+    best = getattr(estimator, "best_validation_score_", None)
+    if best is not None and estimator.restore_best_weights:
+        for i, (score, loss) in enumerate(zip(history["val_score"], history["val_loss"], strict=False)):
+            if best in (score, -loss):
+                return i
+    return -1
 
 
 class _Scored(Callback):
