@@ -66,6 +66,9 @@ def test_compressed_csv_and_parquet(tmp_path):
         (b"", "is empty"),
         (b"a,b\n", "no rows below the names of its 2 columns"),
         (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*line 3"),
+        (b"a,b\n1,2,\n1,2,\n", r"more values than its first line has names \(2\)"),
+        (b"a,b\n1,2,3\n1,2,3\n", r"more values than its first line has names \(2\)"),
+        (b"a;b;a\n1;2;3\n", "two columns with the name 'a'"),
         (b"a,b\xff\n1,2\n", r"not UTF-8 text \(byte 0xff\)"),
         (b"\x7fELF\0\0", "is not text"),
         (b"PAR1 and no more", "cannot be read as Parquet"),
@@ -73,6 +76,8 @@ def test_compressed_csv_and_parquet(tmp_path):
     ],
 )
 def test_files_that_are_no_tables_are_refused(tmp_path, content, message):
+    if content.startswith(b"PAR1"):
+        pytest.importorskip("pyarrow")
     path = tmp_path / ("t.csv.gz" if content.startswith(b"\x1f") else "t.csv")
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
@@ -85,9 +90,12 @@ def test_folders_missing_files_and_double_names(tmp_path):
         tabular.read(tmp_path)
     with pytest.raises(FileNotFoundError):
         tabular.read(tmp_path / "none.csv")
-    (tmp_path / "t.csv").write_text("a,a \n1,2\n")
-    with pytest.raises(ValueError, match=r"two columns with the name 'a'"):
-        tabular.read(tmp_path / "t.csv")
+    for text in ("a,a \n1,2\n", "a,a\n1,2\n", "a, a,b\n1,2,3\n", "\ufeffa,b,a\n1,2,3\n"):
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"two columns with the name 'a'"):
+            tabular.read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("\ufeffa.1,,a,,NA\n1,2,3,4,5\n", encoding="utf-8")
+    assert list(tabular.read(tmp_path / "t.csv").columns) == ["a.1", "Unnamed: 1", "a", "Unnamed: 3", "NA"]
 
 
 def test_unknown_columns_name_the_nearest():

@@ -55,7 +55,8 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     FileNotFoundError, OSError
         If it is not there or cannot be read.
     ValueError
-        If it is neither CSV nor Parquet, has no rows, or two columns have the same name.
+        If it is neither CSV nor Parquet, has no rows, rows are longer than the line of names, or two columns have the
+        same name.
     ImportError
         If pandas (for Parquet also pyarrow) is not installed; says what to type.
     """
@@ -96,12 +97,13 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
     options = {"dtype": dict.fromkeys(text, "str"), "skipinitialspace": True, "low_memory": False}
     try:
-        frame = pandas().read_csv(path, **options)
+        frame, separator = pandas().read_csv(path, **options), ","
         if len(frame.columns) == 1:  # no comma at all
             name = str(frame.columns[0])
-            separator = max(_SEPARATORS, key=name.count)
-            if separator in name:
-                frame = pandas().read_csv(path, sep=separator, **options)
+            found = max(_SEPARATORS, key=name.count)
+            if found in name:
+                frame, separator = pandas().read_csv(path, sep=found, **options), found
+        first = pandas().read_csv(path, sep=separator, header=None, nrows=1, dtype="str", skipinitialspace=True)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
@@ -111,6 +113,12 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             raise  # the disk's fault, not the file's
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
+    if not isinstance(frame.index, pandas().RangeIndex):  # pandas takes what is too many for names of rows
+        raise ValueError(f"{path} has rows of more values than its first line has names ({len(frame.columns)}); wanted "
+                         "a name for each column")
+    names = first.iloc[0].tolist()  # as they stand there: pandas makes `a.1` of a second `a`
+    frame.columns = [now if missing else name for now, name, missing in zip(frame.columns, names, first.iloc[0].isna(),
+                                                                           strict=True)]
     return frame
 
 
