@@ -448,6 +448,19 @@ def test_arrays_put_in_the_place_of_weights():
         estimator.predict(x)
 
 
+def test_what_is_averaged_are_rates_and_probabilities_of_each_target():
+    counts = np.round(np.abs(3 * Y_REG))
+    rates = ours.MLPRegressor("poisson", n_estimators=3, max_iter=3, random_state=0).fit(X_REG, counts)
+    mean = np.mean([member.predict(X_REG) for member in rates.estimators_], axis=0)
+    assert np.allclose(rates.predict(X_REG), mean, rtol=1e-12)
+    x, y = _digits(10)
+    several = ours.MLPClassifier(n_estimators=3, max_iter=3, random_state=0).fit(x, np.stack([y, y % 3], axis=1))
+    members = [member.predict_proba(x) for member in several.estimators_]
+    for i, block in enumerate(several.predict_proba(x)):
+        assert np.allclose(block, np.mean([one[i] for one in members], axis=0), rtol=1e-12)
+        assert np.array_equal(several.predict(x)[:, i], several.classes_[i][block.argmax(axis=1)])
+
+
 @pytest.mark.parametrize("early", [False, True])
 def test_members_are_the_same_bits_for_any_number_of_threads(early, monkeypatch):
     """Side by side, and one after the other where their steps are large."""

@@ -398,8 +398,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     # ---- outputs -----------------------------------------------------------------------------------------------------
 
+    def _natural(self, outputs) -> np.ndarray:
+        """A network's outputs in the units that can be averaged: predictions or probabilities."""
+        return outputs
+
     def _outputs(self, X) -> np.ndarray:
-        """The network's outputs; the mean of several networks'."""
+        """Predictions or probabilities; the mean of several networks'."""
         if "model_" not in vars(self):
             check_is_fitted(self, "model_")
         members = vars(self).get("estimators_")
@@ -420,6 +424,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             except ValueError:
                 validate_data(self, X, **checks)  # scikit-learn's message
                 raise
+        found = [self._natural(outputs) for outputs in found]
         return found[0] if len(found) == 1 else np.mean(found, axis=0)
 
 

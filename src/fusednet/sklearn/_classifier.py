@@ -187,6 +187,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return outputs.argmax(axis=1)
         return (outputs[:, 0] > 0.5).astype(np.intp) if len(self.classes_) > 1 else np.zeros(len(outputs), np.intp)
 
+    def _natural(self, outputs):
+        if self._kind != _MULTIOUTPUT:
+            return outputs
+        return np.hstack([softmax(block)[0] for block in self._blocks(outputs)])
+
     def _blocks(self, outputs):
         return np.split(outputs, self._begins[1:], axis=1)
 
@@ -309,7 +314,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         outputs = self._outputs(X)
         if self._kind == _MULTIOUTPUT:
-            return [softmax(block)[0] for block in self._blocks(outputs)]
+            return self._blocks(outputs)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X):

@@ -86,8 +86,8 @@ n_threads : int, optional
 dtype : {"auto", "float32", "float64"}, default "auto"
     Of weights and arithmetic; "auto" is that of X.
 n_estimators : int, default 1
-    Networks that differ by seed and whose outputs are averaged; they are trained side by side. `coefs_`, `model_` and
-    the curves are the first's; all are in `estimators_`.
+    Networks that differ by seed and whose predictions or probabilities are averaged; they are trained side by side.
+    `coefs_`, `model_` and the curves are the first's; all are in `estimators_`.
 preset : {"strong"}, optional
     Other defaults; see `fusednet.sklearn._presets`. Parameters that differ from their defaults stay.
 """

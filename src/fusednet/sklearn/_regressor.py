@@ -120,7 +120,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return logs["loss"] - 0.5 * (self.n_outputs_ - 1) * logs.get("mse", 0.0)
 
     def _natural(self, outputs):
-        """Predictions out of the network's outputs."""
+        """Predictions out of a network's outputs."""
         if self.out_activation_ == "exp":
             return np.exp(outputs)
         if self._units is None:
@@ -203,5 +203,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of y.
         """
-        predicted = self._natural(self._outputs(X))
+        predicted = self._outputs(X)
         return predicted.ravel() if self.n_outputs_ == 1 else predicted
