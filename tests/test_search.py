@@ -409,3 +409,24 @@ def test_a_study_with_other_choices_is_told_of(tmp_path):
     bayesian({"units": [2, 4]}, 2, **where).run(build, X, Y, validation_split=0.2)
     with pytest.raises(ValueError, match=r"a trial with units=[24], which is none of the values \[8, 16\]"):
         bayesian({"units": [8, 16]}, 4, **where).run(build, X, Y, validation_split=0.2)
+
+
+def test_a_study_goes_on_after_an_interrupt_with_all_trials(tmp_path):
+    calls = []
+
+    def interrupted(units):
+        calls.append(units)
+        if len(calls) == 6:  # one call to look at, then a batch of 4
+            raise KeyboardInterrupt
+        if len(calls) == 3:
+            raise ValueError("no")
+        return build(units)
+
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s", "batch": 4}
+    search = bayesian({"units": Int(2, 16)}, 8, **where)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(interrupted, X, Y, validation_split=0.2, on_error="keep")
+    assert sorted(trial.state for trial in search.results.trials) == ["complete"] * 3 + ["failed"]
+    results = bayesian({"units": Int(2, 16)}, 8, **where).run(interrupted, X, Y, validation_split=0.2, on_error="keep")
+    assert sorted(trial.state for trial in results.trials) == ["complete"] * 7 + ["failed"]
+    assert [trial.error for trial in results.trials if trial.error] == ["ValueError: no"]

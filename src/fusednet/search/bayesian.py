@@ -33,7 +33,8 @@ class BayesianSearch:
     space : dict
         By name `Float`, `Int`, `Choice` or a list of values.
     n_trials : int
-        Finished trials that the study has in the end, those of earlier runs and other processes included.
+        Finished trials that the study has in the end, those of earlier runs and other processes included; not those
+        that an interrupt or an error kept from being trained.
     batch : int, default 8
         Trials that are chosen together; at least as many as cores keeps all cores busy, fewer learn more from each.
     storage : str or optuna.storages.BaseStorage, optional
@@ -115,7 +116,7 @@ class BayesianSearch:
             for old in study.get_trials(deepcopy=False):
                 if (trial := _from_study(optuna, old, self.space)) is not None:
                     results.add(trial, [])
-            while (missing := self.n_trials - _finished(study)) > 0:
+            while (missing := self.n_trials - _finished(optuna, study)) > 0:
                 self._batch(optuna, goal, min(missing, self.batch), told,
                             {"workers": workers, "on_error": on_error, "progress": progress})
         return results
@@ -197,13 +198,14 @@ class _Prune(Callback):
 
 def _tell(optuna, study, asked, trial: Trial | None) -> None:
     states = optuna.trial.TrialState
-    if trial is None or trial.state == "failed" or (trial.state == "complete" and math.isnan(trial.score)):
+    if trial is None:
         study.tell(asked, state=states.FAIL)
         return
-    for name in ("curve", "training_curve", "scores", "fold_scores", "seconds"):
+    for name in ("curve", "training_curve", "scores", "fold_scores", "seconds", "error", "state"):
         asked.set_user_attr(name, getattr(trial, name))
-    asked.set_user_attr("state", trial.state)
-    if trial.state == "complete":
+    if trial.state == "failed" or (trial.state == "complete" and math.isnan(trial.score)):
+        study.tell(asked, state=states.FAIL)
+    elif trial.state == "complete":
         study.tell(asked, trial.score)
     else:  # what it had reached tells the sampler more than a failure would
         study.tell(asked, state=states.PRUNED)
@@ -214,12 +216,15 @@ def _from_study(optuna, old, space: dict) -> Trial | None:
     if not old.state.is_finished() or "state" not in old.user_attrs or set(old.params) != set(space):
         return None
     known = {name: value for name, value in old.user_attrs.items() if name in Trial.__dataclass_fields__}
-    score = old.value if known["state"] == "complete" else math.nan
+    score = old.value if known["state"] == "complete" and old.value is not None else math.nan
     return Trial(old.number, _values(old.params, space), score, **known)
 
 
-def _finished(study) -> int:
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+def _finished(optuna, study) -> int:
+    """How many trials are through; those that were asked for and never trained are not."""
+    failed = optuna.trial.TrialState.FAIL
+    return sum(trial.state.is_finished() and (trial.state != failed or "state" in trial.user_attrs)
+               for trial in study.get_trials(deepcopy=False))
 
 
 def _distribution(optuna, one):
