@@ -233,3 +233,10 @@ def test_tables_that_do_not_fit_the_recipe_are_refused():
     with pytest.raises(ValueError, match=r"the column 'rooms' of new.csv has 'four' in row 5"):
         learnt.apply(words, "new.csv")
     assert np.array_equal(learnt.apply(table[list(table.columns)[::-1]]), learnt.apply(table))  # any order
+
+
+def test_whole_numbers_beyond_int64_stay_what_they_are():
+    values = [2**63 + 1, 2**63 + 5] * 10
+    for dtype in ("uint64", "UInt64"):
+        target = tabular.target(pd.DataFrame({"y": pd.array(values, dtype=dtype)}), "y")
+        assert target.classes.tolist() == values[:2] and target.values.tolist() == values

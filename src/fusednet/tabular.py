@@ -225,7 +225,7 @@ def _plain(column) -> np.ndarray:
     if types.is_bool_dtype(column.dtype):
         return column.to_numpy(bool)
     if types.is_integer_dtype(column.dtype):
-        return column.to_numpy(np.int64)
+        return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
     if types.is_float_dtype(column.dtype):
         return column.to_numpy(np.float64)
     return np.array([str(value) for value in column.tolist()])
