@@ -86,6 +86,9 @@ def test_samples_are_even_on_their_scale():
     (lambda: RandomSearch(SPACE, 3, rounds=4), ValueError, "a trial in each round"),
     (lambda: BayesianSearch({}, 3), ValueError, "the space is empty"),
     (lambda: BayesianSearch(SPACE, 3, storage="sqlite:///x.db"), ValueError, "no name"),
+    (lambda: BayesianSearch(SPACE, 3, sampler="tpe"), TypeError, "sampler is 'tpe'; wanted an object of optuna."),
+    (lambda: BayesianSearch(SPACE, 3, sampler="median"), TypeError, "sampler is 'median'"),
+    (lambda: BayesianSearch(SPACE, 3, pruner=dict), TypeError, "pruner is <class 'dict'>"),
     (lambda: BayesianSearch(SPACE, 3, pruner="medium"), ValueError, "did you mean 'median'"),
 ])  # fmt: skip
 def test_wrong_spaces_and_searches_are_refused(make, error, message):

@@ -75,6 +75,10 @@ class BayesianSearch:
             raise ValueError("BayesianSearch: storage is given, but no name; wanted the name of the study in it")
         if isinstance(pruner, str) and pruner != "median":
             raise errors.unknown("BayesianSearch", "pruner", pruner, ("median",))
+        chosen = None if isinstance(pruner, str) else pruner
+        for what, given, method in (("sampler", sampler, "sample_relative"), ("pruner", chosen, "prune")):
+            if given is not None and (isinstance(given, type) or not hasattr(given, method)):
+                raise TypeError(f"BayesianSearch: {what} is {given!r}; wanted an object of optuna.{what}s, or None")
         self.storage, self.name, self.sampler, self.pruner = storage, name, sampler, pruner
         self.monitor, self.mode = monitor, mode
         self.seed = errors.integer("BayesianSearch", "seed", seed, 0)

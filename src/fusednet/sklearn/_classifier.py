@@ -47,7 +47,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     <both>
     class_weight : dict, list of dict, "balanced" or None, default None
         Weight of each class's rows, 1 for a class that is not named; of several columns of classes a dict for each.
-        "balanced": such that the weights of all classes sum to the same.
+        "balanced": such that the weights of all classes sum to the same. Rows that `early_stopping` sets aside are
+        weighted too, those of `X_val` are not.
     label_smoothing : float, default 0
         In [0, 1]; see `fusednet.CategoricalCrossentropy`.
 
