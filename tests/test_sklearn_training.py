@@ -510,6 +510,14 @@ def test_members_see_callbacks_one_after_the_other():
     assert [member.callbacks for member in estimator.estimators_] == [[each]] * 3
 
 
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_loss_that_is_not_finite_is_an_error_with_validation_rows_too(incremental):
+    estimator = ours.MLPRegressor(solver="sgd", early_stopping=incremental, learning_rate_init=1e30, batch_size=10)
+    fit = estimator.partial_fit if incremental else estimator.fit
+    with pytest.warns(fn.TrainingWarning), pytest.raises(ValueError, match="non-finite"):
+        fit(X_REG, Y_REG, X_val=X_REG, y_val=Y_REG)
+
+
 def test_a_member_that_fails_ends_the_training():
     with pytest.raises(ValueError, match="non-finite") as caught:
         ours.MLPRegressor(n_estimators=3, solver="sgd", learning_rate_init=1e30, max_iter=20).fit(X_REG, Y_REG)
@@ -574,6 +582,7 @@ def test_wrong_validation_rows_are_told_of():
 
 BAD_FITS = [
     ({"dropout": [0.1, 0.2]}, {}, ValueError, "dropout has 2 entries"),
+    ({"batch_norm": ["no"]}, {}, TypeError, r"batch_norm is \['no'\]; wanted True or False for each"),
     ({"activation": ["rleu"]}, {}, ValueError, "^hidden layers: activation is 'rleu'; known: "),
     ({"hidden_layer_sizes": (10.5,)}, {}, TypeError, r"hidden_layer_sizes is \(10.5,\); wanted whole numbers"),
     ({"hidden_layer_sizes": ("a",)}, {}, TypeError, r"hidden_layer_sizes is \('a',\); wanted whole numbers"),

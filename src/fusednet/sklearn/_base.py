@@ -1,6 +1,7 @@
 """What both estimators are: checks, training, warm starts, weights as attributes, outputs.
 
-Reads the modules of this package, model.py's `Sequential`, objective.py; read by _classifier.py and _regressor.py.
+Reads the modules of this package, model.py's `Sequential`, objective.py, callbacks; read by _classifier.py and
+_regressor.py.
 
 a) The order of events, the messages and the random draws of the first weights are scikit-learn's, so that its own tests
    of its estimators hold for these.
@@ -335,7 +336,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         if model.history is not None and model.history.stopped:
-            if score is None:
+            if not parameters["early_stopping"] or incremental:  # no better weights to go back to
                 raise ValueError(_NOT_FINITE)
             convergence.not_finite()
         elif (self.n_iter_ == parameters["max_iter"] and not incremental and not convergence.converged

@@ -95,6 +95,8 @@ def layers(parameters: dict, task: Task, mean_weight: float = 1.0) -> list[spec.
     kinds = per_layer(parameters["activation"], len(sizes), "activation")
     rates = per_layer(parameters["dropout"], len(sizes), "dropout")
     norms = per_layer(parameters["batch_norm"], len(sizes), "batch_norm")
+    if not all(isinstance(norm, (bool, np.bool_)) for norm in norms):
+        raise TypeError(f"batch_norm is {parameters['batch_norm']!r}; wanted True or False for each hidden layer")
     found: list[spec.Layer] = [spec.Normalization()] if parameters["normalize"] else []
     for size, kind, rate, norm in zip(sizes, kinds, rates, norms, strict=True):
         named = spec.activation("hidden layers", activation(kind))

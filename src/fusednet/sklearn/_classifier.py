@@ -1,6 +1,6 @@
 """`MLPClassifier`; see _base.py.
 
-Reads _base.py, _build.py, _losses.py and scikit-learn's checks of classes; read by the package.
+Reads _base.py, _build.py, _losses.py, labels.py and scikit-learn's checks of classes; read by the package.
 
 a) Two classes are one output and a sigmoid, several are softmax, several labels are as many sigmoids, as in
    scikit-learn. Several targets of several classes each, which it does not have, are blocks of softmax on one network.
