@@ -28,31 +28,6 @@ from fusednet.streams import StreamRows
 _PLANS = 64  # are kept
 
 
-class _Rate:
-    """What `Sequential.optimizer` is: the optimizer with the learning rate as it is now."""
-
-    def __init__(self, model: "Sequential"):
-        self._model = model
-
-    @property
-    def learning_rate(self) -> float:
-        return self._model.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._model.learning_rate = value
-
-    @property
-    def iterations(self) -> int:
-        return self._model.step
-
-    def __getattr__(self, name: str):
-        return getattr(self._model.optimizer_spec, name)
-
-    def __repr__(self) -> str:
-        return repr(self._model.optimizer_spec)
-
-
 class Sequential:
     """A network of layers in a row.
 
@@ -150,9 +125,9 @@ class Sequential:
         return self._dtype
 
     @property
-    def optimizer(self) -> _Rate | None:
+    def optimizer(self) -> optimizers.InUse | None:
         """The optimizer; its ``learning_rate`` is that of the next step and can be set."""
-        return _Rate(self) if self.optimizer_spec is not None else None
+        return optimizers.InUse(self) if self.optimizer_spec is not None else None
 
     @property
     def step(self) -> int:
@@ -198,7 +173,8 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or Optimizer, default "adam"
-            "sgd", "adagrad", "rmsprop", "adam", "adamw", or an object for other numbers than the defaults.
+            "sgd", "adagrad", "rmsprop", "adam", "adamw", an object for other numbers than the defaults, or the
+            `optimizer` of a model, with the learning rate that was set there.
         loss : str, Loss or callable
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
@@ -213,6 +189,7 @@ class Sequential:
         ValueError, TypeError
             If a name is unknown (the known ones are listed), a number out of range, or a metric does not fit the loss.
         """
+        rate = optimizer.rate_by_hand if isinstance(optimizer, optimizers.InUse) else None
         optimizer = optimizers.resolve(optimizer)
         if loss is None:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
@@ -222,7 +199,7 @@ class Sequential:
         self.matmul_precision = PRECISIONS[code]
         self._predictor.forget()
         changed = optimizer != self.optimizer_spec
-        self.loss, self.optimizer_spec, self._rate = loss, optimizer, None
+        self.loss, self.optimizer_spec, self._rate = loss, optimizer, rate
         if changed:
             self.left = trainer.Left()
             if self.memory is not None:

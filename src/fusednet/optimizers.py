@@ -272,13 +272,57 @@ class AdamW(Adam):
     name = "adamw"
 
 
+class InUse:
+    """What `Sequential.optimizer` is: the optimizer with the learning rate and the steps as they are now."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model):
+        object.__setattr__(self, "_model", model)
+
+    @property
+    def learning_rate(self) -> float:
+        return self._model.learning_rate
+
+    @property
+    def rate_by_hand(self) -> float | None:
+        """The learning rate that was set; None where it is the schedule's."""
+        return self._model._rate
+
+    @property
+    def iterations(self) -> int:
+        return self._model.step
+
+    @property
+    def spec(self) -> Optimizer:
+        return self._model.optimizer_spec
+
+    def __getattr__(self, name: str):
+        if name.startswith("__") or name in self.__slots__:  # what copies and pickles look for
+            raise AttributeError(name)
+        return getattr(self.spec, name)
+
+    def __setattr__(self, name: str, value) -> None:
+        if name != "learning_rate":
+            raise AttributeError(f"optimizer.{name} cannot be set; wanted learning_rate, or compile with another one")
+        self._model.learning_rate = value
+
+    def __repr__(self) -> str:
+        return repr(self.spec)
+
+    def __reduce__(self):
+        return InUse, (self._model,)
+
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {cls.name: cls for cls in (SGD, AdaGrad, RMSprop, Adam, AdamW)}
 
 
 def resolve(optimizer) -> Optimizer:
-    """What a user said of an optimizer (a name, a class, an object) as an `Optimizer`."""
+    """What a user said of an optimizer (a name, a class, an object, a model's) as an `Optimizer`."""
     if isinstance(optimizer, Optimizer):
         return optimizer
+    if isinstance(optimizer, InUse):
+        return optimizer.spec
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
     if isinstance(optimizer, str):
