@@ -83,8 +83,12 @@ ARROWS = {
     ),
     "fusednet.streams": ("fusednet.backends.interp", "fusednet.feed", "fusednet.plan", "fusednet.runner"),
     "fusednet.summary": ("fusednet.spec",),
+    "fusednet.contents": (
+        *("fusednet.backends.interp", "fusednet.io", "fusednet.losses", "fusednet.optimizers", "fusednet.params"),
+        "fusednet.spec",
+    ),
     "fusednet.model": (
-        *("fusednet.backends.interp", "fusednet.backends.table", "fusednet.precision"),
+        *("fusednet.backends.interp", "fusednet.backends.table", "fusednet.contents", "fusednet.precision"),
         *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),

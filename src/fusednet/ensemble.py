@@ -215,10 +215,13 @@ class Ensemble:
         if "members" not in document:
             raise ValueError(f"Ensemble.load: {path} holds one model; wanted an ensemble (fusednet.load reads a model)")
         models = []
-        for i, one in enumerate(document["members"]):
+        members = document["members"]
+        if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
+            raise ValueError(f"Ensemble.load: {path} holds no list of models")
+        for i, one in enumerate(members):
             begin = f"{i}/"
             models.append(from_content({name.removeprefix(begin): array for name, array in tensors.items()
-                                        if name.startswith(begin)}, one))
+                                        if name.startswith(begin)}, one, path))
         return cls.of(models)
 
 

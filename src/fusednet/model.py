@@ -1,19 +1,20 @@
 """`Sequential`: a network that can be trained, evaluated, asked and saved. Words and names are Keras's.
 
-Reads spec.py, plan.py, memory.py, feed.py, trainer.py, io.py; is the door through which most users come. Owns no
-arithmetic.
+Reads spec.py, plan.py, memory.py, feed.py, trainer.py, io.py, contents.py; is the door through which most users come.
+Owns no arithmetic.
 
 a) The network (spec.py) is frozen; weights and all else that training changes are in `memory` and `left`.
 b) Features are known with the first data, or from `build`; weights exist from then on.
 c) Every method checks all that it is given before it changes anything.
 """
 
+import os
 from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
-from fusednet import errors, feed, fuse, io, losses, optimizers, plan, planner, precision, summary, trainer
+from fusednet import contents, errors, feed, fuse, io, losses, optimizers, plan, planner, precision, summary, trainer
 from fusednet.backends import interp
 from fusednet.backends.table import PRECISIONS
 from fusednet.history import History
@@ -77,11 +78,11 @@ class Sequential:
             raise TypeError("Sequential: layers is one layer; wanted a list of layers")
         self._given = list(layers)
         self._dtype = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Sequential: name is {name!r}; wanted text")
         self.name = name or "sequential"
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else errors.integer(
-            "Sequential", "seed", seed, 0)
-        words = np.random.SeedSequence(self.seed).generate_state(3, np.uint64)
-        self.seeds = {name: int(word >> 1) for name, word in zip(("weights", "order", "masks"), words, strict=True)}
+        self._draw_by(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else errors.integer(
+            "Sequential", "seed", seed, 0))
         self.memory: Memory | None = None
         self.network = Network(tuple(self._given), dtype=self._dtype) if self._given else None
         self.loss = self.optimizer_spec = None
@@ -105,6 +106,11 @@ class Sequential:
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._predictor = Predictor()
+
+    def _draw_by(self, seed: int) -> None:
+        words = np.random.SeedSequence(seed).generate_state(3, np.uint64)
+        self.seed = seed
+        self.seeds = {name: int(word >> 1) for name, word in zip(("weights", "order", "masks"), words, strict=True)}
 
     # ---- what it is made of ------------------------------------------------------------------------------------------
 
@@ -688,30 +694,42 @@ class Sequential:
         Parameters
         ----------
         path : str or os.PathLike
-            Written by ``save(path, training_state=True)`` for a model of the same layers.
+            Written by ``save(path, training_state=True)`` for a model of the same layers; its seed comes with it.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, of other layers, or without the state of a training; while a training begins, if it
+            is of another seed.
         """
         tensors, document = io.read(path)
-        network = io.decode(document["network"])
+        network = _network(path, tensors, document)
         if self.network is None or network != self.network.with_features(self.network.features or network.features):
             raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
         if document["left"] is None:
             raise ValueError(f"load_training_state: {path} holds no training state; save with training_state=True")
+        seed = document["seed"]
+        if self.training is not None and seed != self.seed:  # its rows are drawn already
+            raise ValueError(f"load_training_state: {path} is of a model with the seed {seed}, which draws rows and "
+                             f"masks, this one has {self.seed}; wanted Sequential(..., seed={seed})")
+        self._draw_by(seed)
         self.build(network.features)
         self._restore(tensors, document)
 
     def _restore(self, tensors: dict, document: dict) -> None:
         memory = self.memory
-        for arrays in (memory.parameters, memory.running, memory.normalization):
-            for name, array in arrays.items():
-                array[...] = tensors[name]
+        own = memory.parameters | memory.running | memory.normalization
+        for name, array in own.items():
+            array[...] = tensors[name]
         memory.normalized = document["normalized"]
         self.classes_, self.feature_names_ = document["classes"], document["feature_names"]
         self.extra = document.get("extra")
         if document["left"] is None:
             return
-        self._rate = document["rate"]
+        self._rate = document.get("rate")
         self.left = trainer.Left(**document["left"])
-        memory.keep(*({name.removeprefix(kind): array for name, array in tensors.items() if name.startswith(kind)}
+        others = [name for name in tensors if name not in own]  # a layer may be named "state"
+        memory.keep(*({name.removeprefix(kind): tensors[name] for name in others if name.startswith(kind)}
                       for kind in ("state/", "trained/")))
 
 
@@ -736,12 +754,19 @@ def load(path) -> Sequential:
     tensors, document = io.read(path)
     if "members" in document:
         raise ValueError(f"load: {path} holds an ensemble; wanted one model (Ensemble.load reads it)")
-    return from_content(tensors, document)
+    return from_content(tensors, document, path)
 
 
-def from_content(tensors: dict, document: dict) -> Sequential:
-    """The model that `Sequential.content` gave."""
-    network = io.decode(document["network"])
+def _network(path, tensors: dict, document: dict) -> Network:
+    try:
+        return contents.checked(tensors, document)
+    except ValueError as error:
+        raise ValueError(f"{os.fsdecode(path)!r} cannot be loaded: {error}") from error
+
+
+def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
+    """The model that `Sequential.content` gave; `path` is for messages."""
+    network = _network(path, tensors, document)
     model = Sequential(network.layers, document["seed"], dtype=network.dtype, name=document["name"])
     if "optimizer" in document:
         model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"],

@@ -85,6 +85,8 @@ class Layer:
     def __post_init__(self):
         if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
             raise ValueError(f"{self._where}: name is {self.name!r}; wanted text without '/'")
+        if self.name == "document":
+            raise ValueError(f"{self._where}: name is 'document', which model files need; wanted another")
 
     @property
     def _where(self) -> str:

@@ -89,6 +89,11 @@ class StreamRows:
         if self._again:
             self._iterator = iter(self._batches)
 
+    def has(self, cursor: np.ndarray) -> bool:
+        """Whether a training on these batches comes to this place."""
+        steps = self.steps_per_epoch
+        return not cursor[interp.POSITION] and (steps is None or cursor[interp.EPOCH_STEP] < steps)
+
     def runner(self, model, made: Plan, cursor: np.ndarray, sums: np.ndarray) -> "StreamRunner":
         """What walks the plan over the batches."""
         if self._again:

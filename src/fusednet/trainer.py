@@ -244,6 +244,12 @@ class ArrayRows:
             train = np.arange(rows) if train is None else train
         self._source = data.source(train, shuffled=schedule.shuffle is True)
 
+    def has(self, cursor: np.ndarray) -> bool:
+        """Whether a training on these rows comes to this place: a batch may begin there, in an epoch under way."""
+        position = int(cursor[interp.POSITION])
+        return position < self.setting["rows"] and not position % self.batch and (
+            cursor[interp.EPOCH_STEP] < self.steps_per_epoch)
+
     def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray) -> Runner:
         """What walks the plan over the rows."""
         return Runner(made, model.memory, self._source, steps_per_epoch=self.steps_per_epoch, seed=model.seeds["order"],
@@ -335,6 +341,10 @@ class Fit:
         if left.setting and left.setting != self._rows.setting and (self.cursor[interp.POSITION] or schedule.resume):
             raise ValueError(f"fit: the training that was left had {_words(left.setting)}; this one has "
                              f"{_words(self._rows.setting)}; wanted the same to resume")
+        if not self._rows.has(self.cursor):
+            raise ValueError(f"fit: the training that was left stands at row {self.cursor[interp.POSITION]} and step "
+                             f"{self.cursor[interp.EPOCH_STEP]} of an epoch, where one with "
+                             f"{_words(self._rows.setting)} never is")
         if left.history:
             self.history.load_state_dict(left.history)
             self.callbacks.load_state_dict(left.callbacks)

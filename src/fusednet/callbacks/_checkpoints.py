@@ -201,7 +201,8 @@ class BackupAndRestore(Callback):
     Raises
     ------
     ValueError
-        If an argument is out of its range, or the backup is damaged.
+        If an argument is out of its range; when the training begins, if the backup is damaged, or of a model with other
+        layers or another seed: the seed draws the validation rows, the order of rows and the masks.
 
     Notes
     -----
