@@ -119,6 +119,21 @@ def test_tensorboard_writes_keras_names(tmp_path):
     assert board._writers == {}
 
 
+def test_tensorboard_has_one_file_of_validations(tmp_path):
+    pytest.importorskip("tensorboardX")
+    board = TensorBoard(tmp_path)
+    every = CallbackList(board, Model(), {})
+    every.on_train_begin()
+    for epoch in range(2):
+        every.on_epoch_begin(epoch)
+        every.on_test_end({"loss": 0.5})
+        assert "validation" in board._writers
+        every.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 0.5})
+    every.on_train_end()
+    every.on_test_end({"loss": 0.5})
+    assert not board._writers
+
+
 def test_tensorboard_refuses_an_unknown_frequency(tmp_path):
     pytest.importorskip("tensorboardX")
     with pytest.raises(ValueError, match="update_freq is 'step'; wanted 'epoch', 'batch' or a step count"):

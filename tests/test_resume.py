@@ -159,11 +159,11 @@ def test_in_a_validation(number, monkeypatch):
     wanted, model, calls = whole("callbacks"), make(), []
     inner = trainer.Evaluation.__call__
 
-    def evaluate(self, prefix=""):
+    def evaluate(self, prefix="", listeners=None):
         calls.append(prefix)
         if len(calls) == number:
             raise KeyboardInterrupt
-        return inner(self, prefix)
+        return inner(self, prefix, listeners)
 
     monkeypatch.setattr(trainer.Evaluation, "__call__", evaluate)
     with pytest.raises(KeyboardInterrupt):

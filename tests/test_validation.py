@@ -6,6 +6,9 @@ a) Both walk the same plans, so all that a training leaves has to be the same to
 b) Time that is up after every op (`runner.SECONDS` of 0) puts the end of a call everywhere, within validations too.
 """
 
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from fits import blobs, full, outcome
@@ -31,7 +34,8 @@ def validations(monkeypatch):
     """How often Python asked for a validation."""
     calls = []
     whole = trainer.Evaluation.__call__
-    monkeypatch.setattr(trainer.Evaluation, "__call__", lambda self, *args: calls.append(args) or whole(self, *args))
+    monkeypatch.setattr(trainer.Evaluation, "__call__",
+                        lambda self, *args, **named: calls.append(args) or whole(self, *args, **named))
     return calls
 
 
@@ -96,3 +100,58 @@ def test_goes_on_where_it_was_interrupted(table, monkeypatch):
             model.fit(X, Y, resume=True, **options)
         assert outcome(model) == whole, number
     assert len(ends) < number and number > 1
+
+
+class Told(fn.Callback):
+    """Notes what it is told of validations, evaluations and predictions; of batches too if `batches`."""
+
+    def __init__(self, batches=False):
+        super().__init__()
+        self.said = []
+        for kind in ("test", "predict"):
+            for what in ("begin", "end", *(("batch_begin", "batch_end") if batches else ())):
+                setattr(self, f"on_{kind}_{what}", partial(self._note, f"{kind} {what}"))
+
+    def _note(self, what, *arguments):
+        self.said.append((what, *arguments))
+
+    def names(self):
+        return [what for what, *_ in self.said]
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_callbacks_are_told_of_validations(batches):
+    told, quiet = Told(batches), full()
+    options = {"batch_size": 16, "epochs": 4, "validation_split": 0.3, "validation_batch_size": 8, "validation_freq": 2,
+               "validation_interval": 3}
+    quiet.fit(X, Y, **options)
+    model = full()
+    history = model.fit(X, Y, callbacks=[told], **options)
+    assert outcome(model) == outcome(quiet)
+    rounds = len(history.history["val_loss"]) + len(history.validations)
+    inner = ["test batch_begin", "test batch_end"] * -(-len(model.validation_indices_) // 8) if batches else []
+    assert told.names() == ["test begin", *inner, "test end"] * rounds
+    results = [logs for what, *_, logs in told.said if what == "test end"]
+    assert {"loss": history.history["val_loss"][-1], "accuracy": history.history["val_accuracy"][-1]} in results
+    if batches:
+        last = [one[-1] for one, after in pairwise(told.said) if after[0] == "test end"]
+        assert last == results
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_callbacks_are_told_of_evaluations_and_predictions(batches):
+    model, told = full(), Told(batches)
+    model.fit(X, Y)
+    assert model.evaluate(X, Y, batch_size=40, callbacks=[told]) == model.evaluate(X, Y)
+    inner = ["test batch_begin", "test batch_end"] * 3 if batches else []
+    assert told.names() == ["test begin", *inner, "test end"] and told.model is model
+    told.said.clear()
+    for options in ({"batch_size": 40}, {"batch_size": 40, "steps": 2}, {}):
+        out = model.predict(X, callbacks=told, **options)
+        assert (out == model.predict(X)[: len(out)]).all()
+        inner = ["predict batch_begin", "predict batch_end"] * (-(-len(out) // 40) if options else 1) if batches else []
+        assert told.names() == ["predict begin", *inner, "predict end"]
+        if batches:
+            parts = [logs["outputs"] for what, *_, logs in told.said if what == "predict batch_end"]
+            assert (np.concatenate(parts) == out).all()
+        told.said.clear()

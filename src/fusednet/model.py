@@ -551,8 +551,10 @@ class Sequential:
             Rows at a time; does not change the result.
         steps : int, optional
             Batches; by default all.
-        verbose, callbacks
-            As for `evaluate`.
+        verbose : int
+            As Keras has it; nothing is printed.
+        callbacks : list of Callback, optional
+            Their ``on_predict_*`` are called.
 
         Returns
         -------
@@ -565,7 +567,7 @@ class Sequential:
         then a call with a contiguous array takes a microsecond beside its work. Several threads may call at once; they
         are served one after the other.
         """
-        if batch_size is None and steps is None:
+        if batch_size is None and steps is None and callbacks is None:
             known = self._predictor.again(x, self.memory)
             if known is not None:
                 return known
@@ -576,7 +578,10 @@ class Sequential:
         if steps is not None:
             size = size or LEAST_ROWS
             rows = rows[: size * errors.integer("predict", "steps", steps, 1)]
-        return self._predictor(rows, self.memory, partial(self.plan, "predict"), size)
+        outputs = partial(self._predictor, memory=self.memory, plan_of=partial(self.plan, "predict"), batch=size)
+        if callbacks is None:
+            return outputs(rows)
+        return trainer.predict(self, rows, outputs, size or LEAST_ROWS, callbacks)
 
     def predict_on_batch(self, x) -> np.ndarray:
         """`predict` for rows of one batch."""

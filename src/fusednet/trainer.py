@@ -30,6 +30,9 @@ from fusednet.runner import NotFinite, Progress, Runner
 EVALUATION_BATCH = 1024
 """Rows at a time where nothing but the sum is wanted."""
 
+TEST_BATCH_METHODS = ("on_test_batch_begin", "on_test_batch_end")
+PREDICT_BATCH_METHODS = ("on_predict_batch_begin", "on_predict_batch_end")
+
 _COMPARED = 1 << 14  # numbers at a time
 
 
@@ -147,12 +150,24 @@ class Evaluation:
         """Whether all of it is the engine's: no loss that is Python, no penalty of the weights."""
         return not isinstance(self._model.loss, Custom) and not _penalized(self._model)
 
-    def __call__(self, prefix: str = "") -> dict[str, float]:
-        """Loss and metrics by name."""
+    def __call__(self, prefix: str = "", listeners: CallbackList | None = None) -> dict[str, float]:
+        """Loss and metrics by name, with callbacks told; they get the names without `prefix`."""
+        listeners = CallbackList() if listeners is None else listeners
+        listeners.on_test_begin({})
         self.runner.cursor[:] = 0
         self.runner.sums[:] = 0
-        progress = self.runner.advance(self._steps, leave=leave(self._model.loss))
-        return self.logs(progress.epochs[0], prefix)
+        progress, function = Progress(), leave(self._model.loss)
+        if any(listeners.wants(name) for name in TEST_BATCH_METHODS):
+            for batch in range(self._steps):
+                listeners.on_test_batch_begin(batch, {})
+                self.runner.advance(1, progress, leave=function)
+                so_far = progress.epochs[0] if progress.epochs else self.runner.sums
+                listeners.on_test_batch_end(batch, self.logs(so_far))
+        else:
+            self.runner.advance(self._steps, progress, leave=function)
+        logs = self.logs(progress.epochs[0])
+        listeners.on_test_end(dict(logs))
+        return {prefix + name: value for name, value in logs.items()}
 
     def logs(self, sums: np.ndarray, prefix: str = "") -> dict[str, float]:
         """Loss and metrics by name, out of the sums of all steps, with the weights as they are."""
@@ -178,11 +193,24 @@ def results(of: plan.Plan, sums: np.ndarray, steps: int = 1) -> dict[str, float]
 def evaluate(model, evaluation: Evaluation, callbacks, verbose: int) -> dict[str, float]:
     """Loss and metrics by name, with callbacks told."""
     bars = [ProgressBar(verbose)] if verbose else []
-    listeners = CallbackList([*bars, *CallbackList(callbacks).callbacks], model, {"verbose": verbose})
-    listeners.on_test_begin({})
-    logs = evaluation()
-    listeners.on_test_end(logs)
-    return logs
+    return evaluation(listeners=CallbackList([*bars, *CallbackList(callbacks).callbacks], model, {"verbose": verbose}))
+
+
+def predict(model, x: np.ndarray, outputs: Callable[[np.ndarray], np.ndarray], size: int, callbacks) -> np.ndarray:
+    """Outputs of the rows of x, with callbacks told; in batches of `size` rows, where they want to hear of those."""
+    listeners = CallbackList(callbacks, model, {})
+    listeners.on_predict_begin({})
+    if any(listeners.wants(name) for name in PREDICT_BATCH_METHODS):
+        parts = []
+        for batch, begin in enumerate(range(0, len(x), size)):
+            listeners.on_predict_batch_begin(batch, {})
+            parts.append(outputs(x[begin : begin + size]))
+            listeners.on_predict_batch_end(batch, {"outputs": parts[-1]})
+        out = np.concatenate(parts)
+    else:
+        out = outputs(x)
+    listeners.on_predict_end({})
+    return out
 
 
 def penalty(model) -> float:
@@ -274,6 +302,7 @@ class Fit:
         bars, given = [ProgressBar(schedule.verbose)] if schedule.verbose else [], CallbackList(callbacks)
         self.callbacks = CallbackList([*bars, *given.callbacks]) if bars else given
         self.callbacks.set_model(model)
+        self._told_of_tests = any(given.wants(name) for name in ("on_test_begin", "on_test_end", *TEST_BATCH_METHODS))
         self._may_change = given.wants("on_train_end")  # the weights, when all steps are done
         self._rows = rows
         self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
@@ -371,7 +400,8 @@ class Fit:
     def _may_be_followed(self) -> bool:
         """Whether the engine can validate by itself, before Python comes to see the end of the epoch."""
         return (self.validation is not None and self.validation.native and isinstance(self._rows, ArrayRows)
-                and isinstance(self.schedule.validation_freq, int) and self.callbacks.interval is None)
+                and isinstance(self.schedule.validation_freq, int) and self.callbacks.interval is None
+                and not self._told_of_tests)
 
     def _fresh_cursor(self) -> np.ndarray:
         """A new training: epochs are counted anew, steps and passes over the data go on."""
@@ -457,7 +487,7 @@ class Fit:
         if not every or not self.cursor[interp.EPOCH_STEP] or not self._at(every):
             return
         if not made or made[-1]["step"] != self.model.step:
-            self.history.record_validation(self.model.step, self.epoch, self.validation("val_"))
+            self.history.record_validation(self.model.step, self.epoch, self.validation("val_", self.callbacks))
 
     def _at(self, every: int) -> bool:
         return int(self.cursor[interp.STEP]) % every == 0
@@ -510,7 +540,7 @@ class Fit:
                 logs |= self.validation.logs(validated, "val_")
                 seconds += float(validated[0])
             elif told and self._validates(epoch):
-                logs |= self.validation("val_")
+                logs |= self.validation("val_", self.callbacks)
             # of several epochs the clock of the history has seen the last end only
             self.history.record_epoch(epoch, logs, step, seconds if len(ended) > 1 else None)
             self._logs = logs

@@ -27,8 +27,9 @@ class Callback:
     Notes
     -----
     ``logs`` maps names to floats: ``loss`` and the metrics, at the end of an epoch with validation the same with
-    ``val_``, and ``learning_rate``. ``epoch`` and ``batch`` count from 0. A method of a batch costs: the engine comes
-    back to Python after every step (see `interval`).
+    ``val_``, and ``learning_rate``; of a validation or an evaluation the names are without ``val_``, and a batch of
+    a prediction has ``outputs``, its rows. ``epoch`` and ``batch`` count from 0. A method of a batch costs: the engine
+    comes back to Python after every step (see `interval`).
     """
 
     rank = 0
@@ -105,7 +106,7 @@ class Callback:
         """Before a batch of a validation or an evaluation."""
 
     def on_test_batch_end(self, batch, logs=None) -> None:
-        """After a batch of a validation or an evaluation."""
+        """After a batch of a validation or an evaluation; ``logs`` are means over the batches so far."""
 
     def on_predict_begin(self, logs=None) -> None:
         """Before a prediction."""

@@ -65,6 +65,7 @@ class TensorBoard(Callback):
         else:
             self._every = errors.integer(name, "update_freq", update_freq, 1)
         self._writers: dict[str, object] = {}
+        self._training = False
         self._began, self._steps = 0.0, 0
 
     @property
@@ -84,11 +85,12 @@ class TensorBoard(Callback):
     def _close(self) -> None:
         for writer in self._writers.values():
             writer.close()
-        self._writers = {}
+        self._writers, self._training = {}, False
 
     def on_train_begin(self, logs=None):
         """Begin new files."""
         self._close()
+        self._training = True
         self.on_epoch_begin(0)  # an epoch that is gone on with does not begin again
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -120,10 +122,9 @@ class TensorBoard(Callback):
     def on_test_end(self, logs=None):
         """Write an evaluation over the steps of the training; closes the file where no training is under way."""
         values = {f"evaluation_{key.removeprefix('val_')}_vs_iterations": value for key, value in (logs or {}).items()}
-        training = "train" in self._writers
         if values:
             self._write("validation", values, getattr(self.model, "step", 0))
-        if not training:
+        if not self._training:
             self._close()
 
     def on_train_end(self, logs=None):
