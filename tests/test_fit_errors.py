@@ -220,6 +220,8 @@ def test_without_layers():
         empty.fit(X, Y)
     with pytest.raises(ValueError, match="fit: no layer has weights; there is nothing to train"):
         plain.fit(X, X)
+    with pytest.raises(ValueError, match="train_on_batch: no layer has weights; there is nothing to train"):
+        plain.train_on_batch(X, X)
     assert plain.memory is None
 
 
@@ -250,6 +252,31 @@ def test_compile_lists_what_it_knows(arguments, kind, message):
     with pytest.raises(kind, match=re.escape("compile: " + message)):
         model.compile(*arguments)
     assert unchanged(model) == before and model.loss is loss
+
+
+@pytest.mark.parametrize("loss, ends, message", [
+    ("binary_crossentropy", [[fn.Dense(3, "softmax")], [fn.Dense(3), fn.Softmax(), fn.Linear(), fn.Dropout(0.1)]],
+     "the last layer is a softmax, but the loss binary_crossentropy contains the sigmoid; wanted 'sigmoid' or no"),
+    ("categorical_crossentropy", [[fn.Dense(3, "sigmoid")], [fn.Dense(3, "tanh"), fn.Sigmoid()]],
+     "the last layer is a sigmoid, but the loss categorical_crossentropy contains the softmax; wanted 'softmax' or no"),
+])
+def test_probabilities_are_not_taken_for_logits(loss, ends, message):
+    y = np.eye(3)[Y]
+    for layers in ends:
+        model = fn.Sequential([fn.Dense(4, "softmax"), *layers])
+        with pytest.raises(ValueError, match=re.escape(message)):
+            model.compile("adam", loss)
+        assert model.optimizer is None
+        model = fn.Sequential()
+        model.compile("adam", loss)  # before there are layers
+        for layer in layers:
+            model.add(layer)
+        for call in (model.fit, model.train_on_batch):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                call(X, y)
+        assert model.memory is None
+        fn.Sequential([*layers, fn.Dense(3)]).compile("adam", loss)
+        fn.Sequential([*layers, fn.BatchNormalization()]).compile("adam", loss)
 
 
 def test_layers_and_optimizers_refuse_at_once():

@@ -135,3 +135,25 @@ def chain(network: Network, loss: Loss | None = None, *, training: bool = False)
         else:
             stages.pop()
     return Chain(network.features, tuple(stages), head)
+
+
+def check_last(layers: tuple[Layer, ...], loss: Loss) -> None:
+    """Refuse a last layer whose outputs are probabilities of one kind for a loss that contains the other, which would
+    take them for logits.
+
+    Raises
+    ------
+    ValueError
+        If it is a softmax and the loss contains the sigmoid, or the other way round.
+    """
+    last = ""
+    for layer in layers:
+        if isinstance(layer, Dense):
+            last = layer.activation.kind
+        elif isinstance(layer, Activation) and layer.kind != "linear":
+            last = layer.kind
+        elif isinstance(layer, BatchNormalization):
+            last = ""
+    if {last, loss.head} == {"softmax", "sigmoid"}:
+        raise ValueError(f"compile: the last layer is a {last}, but the loss {loss.name} contains the {loss.head}; "
+                         f"wanted {loss.head!r} or no activation in the last layer, or another loss")

@@ -6,7 +6,8 @@ a) The loss of a data set is the weighted mean over its rows, ``sum w_i l_i / su
    evaluation alike; without weights ``w_i = 1``. Within a row it is the mean over the columns, for cross entropy over
    classes the sum.
 b) Cross entropy is computed from logits: a final softmax or sigmoid is left out in training, and the gradient is taken
-   with respect to its input.
+   with respect to its input. Outputs of any other last activation are taken as logits; a softmax before a loss that
+   contains the sigmoid, and the other way round, is refused.
 """
 
 from collections.abc import Callable

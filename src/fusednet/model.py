@@ -193,7 +193,8 @@ class Sequential:
         Raises
         ------
         ValueError, TypeError
-            If a name is unknown (the known ones are listed), a number out of range, or a metric does not fit the loss.
+            If a name is unknown (the known ones are listed), a number out of range, a metric does not fit the loss, or
+            the loss wants logits or probabilities of another kind than the last layer gives.
         """
         rate = optimizer.rate_by_hand if isinstance(optimizer, optimizers.InUse) else None
         optimizer = optimizers.resolve(optimizer)
@@ -201,6 +202,7 @@ class Sequential:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
         loss = losses.resolve(loss)
         code = precision.code(matmul_precision)
+        fuse.check_last(self.layers, loss)
         self.metrics = resolve_metrics(metrics, loss)
         self.matmul_precision = PRECISIONS[code]
         self._predictor.forget()
@@ -371,7 +373,7 @@ class Sequential:
             schedule.batch = len(data.x)
         train, held = self._split(data, validation_split, split, validation_data)
         extra = self._validation(validation_data, data, class_weight) if validation_data is not None else None
-        self._check_trainable(data.x.shape[1])
+        self._check_trainable("fit")
         limits = _limits(validation_batch_size, validation_steps)
         if validation_interval is not None and extra is None and held is None:
             raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
@@ -401,7 +403,7 @@ class Sequential:
         limits = _limits(validation_batch_size, validation_steps)
         rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
-        self._check_trainable(rows.first.x.shape[1])
+        self._check_trainable("fit")
         with self._unchanged_by_errors():
             self._take(rows.first, None)
             validation = trainer.Evaluation(self, extra, None, *limits) if extra is not None else None
@@ -410,9 +412,10 @@ class Sequential:
             fit.begin()
         return fit
 
-    def _check_trainable(self, features: int) -> None:
+    def _check_trainable(self, where: str) -> None:
         if not any(isinstance(layer, (BatchNormalization, Dense)) for layer in self.layers):
-            raise ValueError("fit: no layer has weights; there is nothing to train")
+            raise ValueError(f"{where}: no layer has weights; there is nothing to train")
+        fuse.check_last(self.layers, self.loss)  # layers may have been added
 
     @contextmanager
     def _unchanged_by_errors(self):
@@ -488,6 +491,7 @@ class Sequential:
         self._need_compiled("train_on_batch")
         _need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        self._check_trainable("train_on_batch")
         self._take(data, None)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
         self.memory.prepare(self.optimizer_spec, gradients="grads" in made.tensors)
