@@ -4,9 +4,7 @@ Trainings are held against one by hand (fits.py), in float64, where a difference
 what another order of sums gives (1e-13 after these few steps) and far below what another row, weight or rate would.
 """
 
-import copy
 import io
-import pickle
 import time
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -402,29 +400,6 @@ def test_learning_rate_can_be_set_between_and_within():
 
 
 # ---- known optima ----------------------------------------------------------------------------------------------------
-
-
-def test_the_optimizer_of_a_model_can_be_compiled_with_again():
-    model = classifier(fn.SGD(0.1, momentum=0.5))
-    model.fit(X, Y)
-    model.optimizer.learning_rate = 0.02
-    other = classifier("adam")
-    for one in (other, model):
-        one.compile(model.optimizer, "sparse_categorical_crossentropy")
-        assert one.optimizer_spec == fn.SGD(0.1, momentum=0.5) and one.learning_rate == 0.02
-    assert model.step > 0 and other.step == 0
-
-
-def test_what_of_the_optimizer_cannot_be_set_is_refused():
-    model = classifier(fn.SGD(0.1, momentum=0.5))
-    for name in ("momentum", "momentun", "iterations"):
-        with pytest.raises(AttributeError, match=f"optimizer.{name} cannot be set"):
-            setattr(model.optimizer, name, 0.3)
-    with pytest.raises(AttributeError, match="momentun"):
-        model.optimizer.momentun  # noqa: B018
-    one = model.optimizer
-    for twin in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
-        assert twin.momentum == 0.5 and twin.learning_rate == 0.1
 
 
 def test_linear_regression_reaches_least_squares():

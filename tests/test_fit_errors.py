@@ -4,9 +4,11 @@ Reads fits.py. Each call is made on a model that has weights and a history, and 
 yet; `unchanged` compares all that the model has before and after.
 """
 
+import copy
 import errno
 import json
 import os
+import pickle
 import re
 
 import numpy as np
@@ -284,11 +286,63 @@ def test_layers_and_optimizers_refuse_at_once():
         (lambda: fn.Adam(-1), "learning_rate is -1; wanted a finite number above 0"),
         (lambda: fn.SGD(learning_rate=float("nan")), "learning_rate is nan; wanted a finite number above 0"),
         (lambda: fn.Dense(3, activation="relo"), "Dense: activation is 'relo'; known: linear, relu, .* mean 'relu'"),
+        (lambda: fn.Dense(3, bias_initializer="heh"), "Dense: bias_initializer is 'heh'; known: auto, .* mean 'he'"),
+        (lambda: fn.BatchNormalization(beta_initializer="one"), "BatchNormalization: beta_initializer is 'one'; known"),
         (lambda: fn.Dense(0), "Dense: units is 0; wanted 1 or more"),
+        (lambda: fn.Sequential([], dtype="float16"), r"dtype is 'float16'; known: float32, float64"),
+        (lambda: fn.Sequential([fn.Dense(3)], dtype=None), r"dtype is None; known: float32, float64"),
+        (lambda: fn.Normalization(mean=1, variance=-1), "Normalization: variance is -1; wanted a finite number of at"),
         (lambda: fn.Dropout(1), r"Dropout: rate is 1; wanted a number in \[0, 1\)"),
     ]:
         with pytest.raises(ValueError, match=message):
             make()
+    for make, message in [
+        (lambda: fn.Sequential(None), "Sequential: layers is None; wanted a list of layers"),
+        (lambda: fn.Sequential(fn.Dense), "Sequential: layers is .*Dense.*; wanted a list of layers"),
+        (lambda: fn.Sequential([], name=5), "Sequential: name is 5; wanted text"),
+        (lambda: fn.Normalization(mean="a", variance=1), "Normalization: mean is 'a'; wanted a number"),
+        (lambda: fn.Normalization(mean=np.ones((1, 4)), variance=1), "Normalization: mean is array.*; wanted a number"),
+        (lambda: fn.Dense(3, kernel_regularizer=np.ones(3)), "Dense: kernel_regularizer is array.*; wanted L1"),
+        (lambda: fn.Dense(3, kernel_initializer=None), "Dense: kernel_initializer is None; wanted a name"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            make()
+    assert fn.Normalization(mean=np.array(1.0), variance=np.float32(4)) == fn.Normalization(mean=1, variance=(4,))
+
+
+def test_weights_that_are_no_numbers_change_nothing():
+    model = full()
+    model.fit(X, Y)
+    weights, before = model.get_weights(), unchanged(model)
+    for wrong in (weights[-1].astype(str), weights[-1] * 1j):
+        with pytest.raises(TypeError, match=r"dense_1/bias is of dtype .*; wanted real numbers"):
+            model.set_weights([*(array + 1 for array in weights[:-1]), wrong])
+    with pytest.raises(TypeError, match="weights is None; wanted a list of arrays"):
+        model.set_weights(None)
+    assert unchanged(model) == before
+
+
+def test_the_optimizer_of_a_model_can_be_compiled_with_again():
+    model = classifier(fn.SGD(0.1, momentum=0.5))
+    model.fit(X, Y)
+    model.optimizer.learning_rate = 0.02
+    other = classifier("adam")
+    for one in (other, model):
+        one.compile(model.optimizer, "sparse_categorical_crossentropy")
+        assert one.optimizer_spec == fn.SGD(0.1, momentum=0.5) and one.learning_rate == 0.02
+    assert model.step > 0 and other.step == 0
+
+
+def test_what_of_the_optimizer_cannot_be_set_is_refused():
+    model = classifier(fn.SGD(0.1, momentum=0.5))
+    for name in ("momentum", "momentun", "iterations"):
+        with pytest.raises(AttributeError, match=f"optimizer.{name} cannot be set"):
+            setattr(model.optimizer, name, 0.3)
+    with pytest.raises(AttributeError, match="momentun"):
+        model.optimizer.momentun  # noqa: B018
+    one = model.optimizer
+    for twin in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert twin.momentum == 0.5 and twin.learning_rate == 0.1
 
 
 def test_learning_rate_below_0_or_no_number():

@@ -147,7 +147,7 @@ def my_loss(y_true, y_pred):
             spec.Network((spec.Dense(3), spec.Dense(3, kernel_initializer=max))),
             r"Network\.layers\[1\]\.kernel_initializer: max is code",
         ),
-        (spec.Dense(3, kernel_initializer=np.ones((2, 3))), r"Dense\.kernel_initializer: .* got ndarray"),
+        (np.ones((2, 3)), "got ndarray"),
         (Mine(), "Mine is not one of fusednet's own classes"),
         (MyDense(3), "MyDense is not one of fusednet's own classes"),
         (spec.Dense, "Dense is code"),

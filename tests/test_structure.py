@@ -47,7 +47,7 @@ ARROWS = {
     "fusednet.backends": ("fusednet.threads", "fusednet.backends"),
     "fusednet.errors": (),
     "fusednet.arena": (),
-    "fusednet.spec": ("fusednet.errors", "fusednet.backends.table"),
+    "fusednet.spec": ("fusednet.errors", "fusednet.initializers", "fusednet.backends.table"),
     "fusednet.losses": ("fusednet.errors",),
     "fusednet.metrics": ("fusednet.errors", "fusednet.losses"),
     "fusednet.optimizers": ("fusednet.errors", "fusednet.schedules"),

@@ -74,10 +74,13 @@ class Sequential:
     """
 
     def __init__(self, layers=(), seed: int | None = None, *, dtype: str = "float32", name: str | None = None):
-        if isinstance(layers, Layer):
-            raise TypeError("Sequential: layers is one layer; wanted a list of layers")
+        if isinstance(layers, (Layer, type)) or not hasattr(layers, "__iter__"):
+            given = "one layer" if isinstance(layers, Layer) else repr(layers)
+            raise TypeError(f"Sequential: layers is {given}; wanted a list of layers")
         self._given = list(layers)
-        self._dtype = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
+        self._dtype = dtype if dtype is None or isinstance(dtype, str) else np.dtype(dtype).name
+        if self._dtype not in ("float32", "float64"):
+            raise errors.unknown("Sequential", "dtype", dtype, ("float32", "float64"))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"Sequential: name is {name!r}; wanted text")
         self.name = name or "sequential"
@@ -374,7 +377,7 @@ class Sequential:
         train, held = self._split(data, validation_split, split, validation_data)
         extra = self._validation(validation_data, data, class_weight) if validation_data is not None else None
         self._check_trainable("fit")
-        limits = _limits(validation_batch_size, validation_steps)
+        limits = trainer.limits(validation_batch_size, validation_steps)
         if validation_interval is not None and extra is None and held is None:
             raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
         with self._unchanged_by_errors():
@@ -400,7 +403,7 @@ class Sequential:
                 self.memory is None or not self.memory.normalized):
             raise ValueError("fit: x is an iterable of batches, so the Normalization layer cannot learn from all rows; "
                              "call adapt(x) with an array first")
-        limits = _limits(validation_batch_size, validation_steps)
+        limits = trainer.limits(validation_batch_size, validation_steps)
         rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         self._check_trainable("fit")
@@ -629,16 +632,20 @@ class Sequential:
 
         Raises
         ------
-        ValueError
-            If their number or a shape differs.
+        ValueError, TypeError
+            If their number or a shape differs, or they are no numbers; before anything is changed.
         """
         own = self._weights()
+        if not hasattr(weights, "__iter__"):
+            raise TypeError(f"set_weights: weights is {weights!r}; wanted a list of arrays")
         weights = [np.asarray(w) for w in weights]
         if len(weights) != len(own):
             raise ValueError(f"set_weights: {len(weights)} arrays were given; wanted {len(own)}: {', '.join(own)}")
         for (name, array), given in zip(own.items(), weights, strict=True):
             if given.shape != array.shape:
                 raise ValueError(f"set_weights: {name} is of shape {given.shape}; wanted {array.shape}")
+            if given.dtype.kind not in "biuf":
+                raise TypeError(f"set_weights: {name} is of dtype {given.dtype}; wanted real numbers")
         for array, given in zip(own.values(), weights, strict=True):
             array[...] = given
         self.memory.trained = {}
@@ -788,9 +795,3 @@ def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
 def _need_y(where: str, y) -> None:
     if y is None:
         raise TypeError(f"{where}: y is None; wanted labels or numbers")
-
-
-def _limits(batch_size, steps) -> tuple[int | None, int | None]:
-    """validation_batch_size and validation_steps, checked."""
-    given = {"validation_batch_size": batch_size, "validation_steps": steps}
-    return tuple(None if value is None else errors.integer("fit", name, value, 1) for name, value in given.items())

@@ -1,7 +1,7 @@
 """A network in words: layers, regularizers and their order; frozen, printable, hashable.
 
-Reads errors.py and the list of activations (backends/table.py); read by plan.py, which makes a schedule of it, and by
-whatever describes networks (model.py, io.py). Owns no array and no arithmetic.
+Reads errors.py, initializers.py and the list of activations (backends/table.py); read by plan.py, which makes a
+schedule of it, and by whatever describes networks (model.py, io.py). Owns no array and no arithmetic.
 
 a) A layer is a dataclass whose fields are what a user may say of it, under Keras's names, checked when it is made.
 b) Sizes are not part of a layer: `Network.shapes` derives them from the shape of the input.
@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 
-from fusednet import errors
+from fusednet import errors, initializers
 from fusednet.backends import table
 
 # ---- regularizers ----------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class L2(L1L2):
 def _regularizer(where: str, name: str, value) -> L1L2 | None:
     if value is None or isinstance(value, L1L2):
         return value
-    if value in ("l1", "l2"):
+    if isinstance(value, str) and value in ("l1", "l2"):
         return L1() if value == "l1" else L2()
     if isinstance(value, str):
         raise errors.unknown(where, name, value, ("l1", "l2"))
@@ -95,6 +95,10 @@ class Layer:
     def _set(self, **values) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _check_initializers(self, *names: str) -> None:
+        for name in names:
+            initializers.resolve(getattr(self, name), where=self._where, name=name)
 
 
 ACTIVATIONS = (*(a.name.lower() for a in table.Activation), "softmax")
@@ -279,6 +283,7 @@ class Dense(Layer):
             bias_regularizer=_regularizer(where, "bias_regularizer", self.bias_regularizer),
             learning_rate_factor=errors.real(where, "learning_rate_factor", self.learning_rate_factor, 0),
         )
+        self._check_initializers("kernel_initializer", "bias_initializer")
 
 
 @dataclass(frozen=True)
@@ -315,6 +320,7 @@ class BatchNormalization(Layer):
             epsilon=errors.real(where, "epsilon", self.epsilon, 0, open_low=True),
             learning_rate_factor=errors.real(where, "learning_rate_factor", self.learning_rate_factor, 0),
         )
+        self._check_initializers("gamma_initializer", "beta_initializer")
 
 
 @dataclass(frozen=True)
@@ -360,8 +366,9 @@ class Normalization(Layer):
         for name, low in (("mean", -math.inf), ("variance", 0)):
             value = getattr(self, name)
             if value is not None:
-                values = value if hasattr(value, "__iter__") else (value,)
-                self._set(**{name: tuple(errors.real(self._where, name, float(v), low) for v in values)})
+                one = isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
+                values = (value.item() if hasattr(value, "item") else value,) if one else value
+                self._set(**{name: tuple(errors.real(self._where, name, v, low) for v in values)})
 
 
 @dataclass(frozen=True)

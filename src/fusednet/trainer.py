@@ -116,6 +116,12 @@ def planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
     )
 
 
+def limits(batch_size, steps) -> tuple[int | None, int | None]:
+    """validation_batch_size and validation_steps, checked."""
+    given = {"validation_batch_size": batch_size, "validation_steps": steps}
+    return tuple(None if value is None else errors.integer("fit", name, value, 1) for name, value in given.items())
+
+
 class Evaluation:
     """A data set, ready to be evaluated again and again.
 
