@@ -83,6 +83,13 @@ FIT = {
     "weights": bad("sample_weight has shape (5,); wanted (96,)", sample_weight=np.ones(5)),
     "negative weight": bad("sample_weight has -1 in row 6; wanted 0 or more", sample_weight=changed(Y, 6, -1)),
     "weights of 0": bad("the weights of all rows are 0", sample_weight=np.zeros(96)),
+    "weight too large": bad("the weight of row 6 is 1e+300, more than float32 can hold",
+                            sample_weight=changed(Y, 6, 1e300)),
+    "weights of training rows": bad("the weights of all rows to train on are 0", split="tail", validation_split=0.5,
+                                    sample_weight=np.arange(96) >= 48),
+    "weights of validation rows": bad("the weights of all rows to validate with are 0", split="tail",
+                                      validation_split=0.5, sample_weight=np.arange(96) < 48),
+    "validation y": bad("validation y is None; wanted labels or numbers", TypeError, validation_data=(X, None)),
     "no callback": bad("callbacks[0] is 3; wanted a Callback", TypeError, callbacks=[3]),
     "class of callback": bad("callbacks is the class EarlyStopping", TypeError, callbacks=fn.EarlyStopping),
     "monitor": bad(f"EarlyStopping: monitor is 'acc'; {MONITOR}", callbacks=[fn.EarlyStopping("acc")]),
@@ -343,6 +350,34 @@ def test_what_of_the_optimizer_cannot_be_set_is_refused():
     one = model.optimizer
     for twin in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
         assert twin.momentum == 0.5 and twin.learning_rate == 0.1
+
+
+def test_rows_of_numbers_that_are_no_probabilities():
+    model = fn.Sequential([fn.Dense(3)], seed=0)
+    model.compile("adam", "categorical_crossentropy")
+    for value, found in ((-0.5, "-0.5"), (4.5, "4.5"), (np.nan, "NaN")):
+        y = np.full((96, 3), 1 / 3)
+        y[7, 1] = value
+        with pytest.raises(ValueError, match=f"y has {found} in row 7, column 1"):
+            model.fit(X, y)
+    for loss in ("categorical_crossentropy", lambda y, z: (z[:, 0], z)):
+        model.compile("adam", loss)
+        with pytest.raises(ValueError, match=r"^y cannot be made an array"):
+            model.fit(X, [[1, 2], [3]])
+    assert model.memory is None
+
+
+@pytest.mark.parametrize("order", [np.arange(96.0), np.full(96, 2**62), np.arange(95), None, np.full(96, True)])
+def test_an_order_that_is_no_permutation(order):
+    with pytest.raises(ValueError, match="the order of rows is no permutation of 96"):
+        full().fit(X, Y, shuffle=lambda n: order)
+
+
+def test_evaluate_says_that_it_takes_no_iterables():
+    model = full()
+    model.fit(X, Y)
+    with pytest.raises(TypeError, match=r"evaluate: y is None; .*x is an iterable of batches, which only fit takes"):
+        model.evaluate(iter([(X, Y)]))
 
 
 def test_learning_rate_below_0_or_no_number():

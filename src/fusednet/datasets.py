@@ -13,11 +13,12 @@ import math
 import numpy as np
 
 from fusednet import errors
-from fusednet.arrays import Features, check_finite, features, is_batches, targets
-from fusednet.labels import binary, class_weights, labels, weights
+from fusednet.arrays import Features, as_targets, check_finite, features, is_batches, targets
+from fusednet.labels import binary, class_weights, labels, probabilities, weights
 
 __all__ = [
     "Features",
+    "as_targets",
     "binary",
     "check_finite",
     "class_weights",
@@ -25,6 +26,7 @@ __all__ = [
     "is_batches",
     "labels",
     "load_digits",
+    "probabilities",
     "split",
     "targets",
     "weights",

@@ -51,6 +51,12 @@ class Data:
     train: np.ndarray | None = None
     held: np.ndarray | None = None
 
+    def check_weights(self, train: np.ndarray | None, held: np.ndarray | None) -> None:
+        """Raise where all rows to train on, or all that are set aside, have the weight 0."""
+        for what, chosen in (("train on", train), ("validate with", held)):
+            if self.weight is not None and chosen is not None and not self.weight[chosen].any():
+                raise ValueError(f"the weights of all rows to {what} are 0; wanted some above 0")
+
     def divided(self, train: np.ndarray | None, held: np.ndarray | None) -> "Data":
         """The same arrays, with the rows to train on (None: all) and those set aside (None: none)."""
         return replace(self, train=train, held=held)
@@ -81,7 +87,7 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     Parameters
     ----------
     x, y : array_like
-        y may be None; then loss, weights and classes are not used.
+        y may be None without a loss; then weights and classes are not used.
     loss : Loss
     outputs : int
         Columns of the network's output.
@@ -108,6 +114,8 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     datasets.check_finite(rows.array, what_x, rows.names)
     data = Data(rows.array, rows.names)
     if y is None:
+        if loss is not None:
+            raise TypeError(f"{what_y} is None; wanted labels or numbers")
         return data
     _prepare_y(data, y, loss, outputs, dtype, classes, what_y)
     if len(data.y) != len(data.x):
@@ -129,9 +137,9 @@ def _check_names(given, wanted, what: str) -> None:
 def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, what: str) -> None:
     if loss.takes == "classes":
         if not isinstance(loss, SparseCategoricalCrossentropy) and isinstance(loss, CategoricalCrossentropy):
-            soft = _soft_targets(y, outputs)
+            soft = _soft_targets(y, outputs, what)
             if soft is not None:
-                data.kind, data.y = "targets", datasets.targets(soft, outputs, dtype, what)
+                data.kind, data.y = "targets", datasets.probabilities(soft, outputs, dtype, what)
                 return
         data.y, data.classes = datasets.labels(y, outputs, classes, what)
         data.kind, data.codes = "labels", data.y
@@ -141,7 +149,7 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
         if outputs == 1 and np.isin(data.y, (0, 1)).all():
             data.codes = data.y[:, 0].astype(np.int32)
     elif isinstance(loss, Custom):
-        shape = np.shape(y)
+        shape = datasets.as_targets(y, what).shape
         data.kind = "targets"
         data.y = datasets.targets(y, shape[1] if len(shape) > 1 else 1, dtype, what)
     else:
@@ -150,12 +158,11 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
             raise ValueError(f"{what} has values below 0; the loss {loss.name!r} wants counts or rates of at least 0")
 
 
-def _soft_targets(y, outputs: int) -> np.ndarray | None:
+def _soft_targets(y, outputs: int, what: str) -> np.ndarray | None:
     """y as rows of probabilities, if that is what it is; None for labels and one-hot rows."""
-    shape = np.shape(y)
-    if len(shape) != 2 or shape[1] != outputs or outputs == 1:
+    array = datasets.as_targets(y, what)
+    if array.ndim != 2 or array.shape[1] != outputs or outputs == 1:
         return None
-    array = np.asarray(y)
     if array.dtype.kind != "f" or ((array == 0) | (array == 1)).all():
         return None
     return array

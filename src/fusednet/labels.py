@@ -217,13 +217,7 @@ def binary(y, columns: int, dtype=np.float32, classes=None, what: str = "y") -> 
     a = _column(_plain(as_targets(y, what), what))
     one = a.ndim == 1 and columns == 1
     if classes is None and a.dtype.kind in "biuf" and not (one and a.dtype.kind == "b"):
-        values = targets(a, columns, dtype, what)
-        wrong = (values < 0) | (values > 1)
-        if wrong.any():
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            where = f"row {row}" + (f", column {column}" if columns > 1 else "")
-            raise ValueError(f"{what} has {values[row, column]:g} in {where}; wanted 0 and 1, or numbers between")
-        return values, None
+        return probabilities(a, columns, dtype, what), None
     if not one:
         raise ValueError(
             f"{what} has shape {a.shape} and dtype {a.dtype}; wanted (n, {columns}), 0 and 1 for each output"
@@ -245,6 +239,23 @@ def binary(y, columns: int, dtype=np.float32, classes=None, what: str = "y") -> 
                 f"classes, or Dense({len(known)}) with the loss 'sparse_categorical_crossentropy'"
             )
     return _encoded(a, known, what).astype(dtype).reshape(-1, 1), known
+
+
+def probabilities(y, columns: int, dtype=np.float32, what: str = "y") -> np.ndarray:
+    """`fusednet.arrays.targets` that are 0, 1 or between.
+
+    Raises
+    ------
+    ValueError
+        If one is not, or as `targets`.
+    """
+    values = targets(y, columns, dtype, what)
+    wrong = (values < 0) | (values > 1)
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        where = f"row {row}" + (f", column {column}" if columns > 1 else "")
+        raise ValueError(f"{what} has {values[row, column]:g} in {where}; wanted 0 and 1, or numbers between")
+    return values
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
@@ -281,8 +292,8 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
     Raises
     ------
     ValueError
-        If a weight is negative, NaN or infinite, all are 0, the length is not n, a class in `class_weight` is unknown,
-        or y has no classes.
+        If a weight is negative, NaN, infinite or too large for `dtype`, all are 0, the length is not n, a class in
+        `class_weight` is unknown, or y has no classes.
     TypeError
         If weights are not numbers, or `class_weight` is neither a dict nor "balanced".
     """
@@ -299,7 +310,11 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
             raise ValueError(f"sample_weight has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
-    result = total.astype(dtype)
+    with np.errstate(over="ignore"):
+        result = total.astype(dtype)
+    if not np.isfinite(result).all():
+        row = int(np.argmin(np.isfinite(result)))
+        raise ValueError(f"the weight of row {row} is {total[row]:g}, more than {result.dtype} can hold")
     if not result.any():
         raise ValueError("the weights of all rows are 0; wanted some above 0")
     return result

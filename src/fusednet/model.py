@@ -336,7 +336,8 @@ class Sequential:
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
             Steps after which an epoch ends; by default as many as use up the rows. An epoch goes on where the last one
-            stopped; when the rows are used up they come again.
+            stopped; when the rows are used up they come again. An iterator of batches goes on too; of what can be
+            iterated again each epoch has the first batches.
         validation_steps : int, optional
             Batches of validation; by default all.
         validation_batch_size : int, optional
@@ -375,6 +376,7 @@ class Sequential:
         if batch_size is None:
             schedule.batch = len(data.x)
         train, held = self._split(data, validation_split, split, validation_data)
+        data.check_weights(train, held)
         extra = self._validation(validation_data, data, class_weight) if validation_data is not None else None
         self._check_trainable("fit")
         limits = trainer.limits(validation_batch_size, validation_steps)
@@ -523,7 +525,7 @@ class Sequential:
         Parameters
         ----------
         x, y, sample_weight
-            As for `fit`.
+            As for `fit`, but arrays: no iterables of batches.
         batch_size : int, optional
             Rows at a time; does not change the result but for the last digits.
         verbose : {0, 1, 2}, default 0
@@ -539,8 +541,8 @@ class Sequential:
         """
         self._need_compiled("evaluate")
         self._need_weights("evaluate")
-        if y is None and not isinstance(x, feed.Data):
-            raise TypeError("evaluate: y is None; wanted labels or numbers")
+        if not isinstance(x, feed.Data):
+            _need_y("evaluate", y, x)
         data = x if isinstance(x, feed.Data) else self.prepare(x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
@@ -792,6 +794,7 @@ def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
     return model
 
 
-def _need_y(where: str, y) -> None:
+def _need_y(where: str, y, x=None) -> None:
     if y is None:
-        raise TypeError(f"{where}: y is None; wanted labels or numbers")
+        more = "; x is an iterable of batches, which only fit takes" if feed.is_batches(x) and x is not None else ""
+        raise TypeError(f"{where}: y is None; wanted labels or numbers{more}")

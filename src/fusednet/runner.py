@@ -236,9 +236,11 @@ class Runner:
     def reorder(self, order: np.ndarray) -> None:
         """Let the rows of `Source.chosen` come in this order, a permutation, from the next pass on."""
         order = np.asarray(order)
-        if order.shape != self._order.shape or order.min() < 0 or (np.bincount(order) != 1).any():
-            raise ValueError(f"the order of rows is no permutation of {len(self._order)} rows")
-        np.take(self.source.chosen, order, out=self._order)
+        rows = len(self._order)
+        if (order.shape != self._order.shape or order.dtype.kind not in "iu" or order.min() < 0 or order.max() >= rows
+                or (np.bincount(order.astype(np.int64)) != 1).any()):
+            raise ValueError(f"the order of rows is no permutation of {rows} rows")
+        np.take(self.source.chosen, order.astype(np.int64), out=self._order)
 
     def forward(self, seconds: float) -> Callable[[np.ndarray], np.ndarray | None]:
         """Give up this runner, of a plan of mode "predict", for a function of other rows of the same number.
