@@ -467,6 +467,8 @@ def test_model_checkpoint_saves_the_training_unless_told_not_to(tmp_path, weight
         ("{batch}", {}, ValueError, "is 'batch'; known"),
         ("{val_loss}", {"save_freq": 5}, ValueError, "is 'val_loss'; known: epoch, batch, loss, accuracy"),
         ("m", {"save_freq": 5, "save_best_only": True}, ValueError, "'val_loss'; known: loss.*not known within epochs"),
+        ("{epoch:zz}", {}, ValueError, "numbers cannot be filled into: .*'z'"),
+        ("{val_loss:d}", {}, ValueError, "numbers cannot be filled into: .*'d'"),
         ("", {}, IsADirectoryError, "is a folder; wanted the name of a file"),
     ],
 )
@@ -615,3 +617,6 @@ def test_csv_logger_refuses_other_columns_before_training(tmp_path):
     assert model.step == 0 and path.read_text() == "epoch,loss\n0,1.0\n"
     with pytest.raises(FileNotFoundError, match=r"the folder .* does not exist"):
         train(CSVLogger(tmp_path / "no" / "log.csv"), epochs_of([1.0]))
+    with pytest.raises(IsADirectoryError, match=r"is a folder; wanted the name of a file"):
+        train(CSVLogger(tmp_path), epochs_of([1.0]), model=model)
+    assert model.step == 0

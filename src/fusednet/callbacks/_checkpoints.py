@@ -111,6 +111,12 @@ class ModelCheckpoint(Monitor):
         for field in self._fields:
             if field not in known:
                 raise errors.unknown("ModelCheckpoint", f"field of filepath {self.filepath!r}", field, known)
+        values = dict.fromkeys(known, 0.5) | {"epoch": 1, "batch": 1}
+        try:
+            self.filepath.format(**values)
+        except (ValueError, LookupError) as error:
+            raise ValueError(f"ModelCheckpoint: filepath is {self.filepath!r}, which numbers cannot be filled into: "
+                             f"{error}") from None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remember which epoch it is."""

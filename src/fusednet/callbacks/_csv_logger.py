@@ -30,8 +30,8 @@ class CSVLogger(Callback):
     ------
     ValueError
         If the separator is not one character; if append is True and the file has other columns.
-    FileNotFoundError
-        When the training begins, if the folder does not exist.
+    FileNotFoundError, IsADirectoryError
+        When the training begins, if the folder does not exist, or the name is that of one.
 
     Notes
     -----
@@ -59,6 +59,8 @@ class CSVLogger(Callback):
         folder = os.path.dirname(self.filename) or "."
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"CSVLogger: the folder {folder!r} of {self.filename!r} does not exist")
+        if os.path.isdir(self.filename):
+            raise IsADirectoryError(f"CSVLogger: filename {self.filename!r} is a folder; wanted the name of a file")
         self._columns, self._fresh = None, not self.append
         if self.append:
             with open(self.filename, "a+", newline="", encoding="utf-8") as file:
