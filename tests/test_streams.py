@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from fits import blobs, classifier
+from fits import blobs, classifier, outcome
 
 import fusednet as fn
+from fusednet import trainer
 
 X, Y = blobs(rows=90)
 WEIGHT = np.linspace(0.5, 2, 90)
@@ -120,12 +121,62 @@ def test_callbacks_see_every_batch():
         (lambda: iter([(X, Y)]), {"class_weight": "balanced"}, ValueError, "nobody has counted"),
         (lambda: iter([(X, Y), (X, Y, WEIGHT)]), {"steps_per_epoch": 2}, ValueError, "weights with all batches or"),
         (lambda: iter([(X, Y), (X[:, :3], Y)]), {"steps_per_epoch": 2}, ValueError, "x has 3 features"),
-        (lambda: iter([(np.full((4, 5), np.nan), Y[:4])]), {}, ValueError, "x has NaN in row 0, column 0"),
+        (lambda: iter([(np.full((4, 5), np.nan), Y[:4])]), {}, ValueError, "batch 0 of x: x has NaN in row 0, col"),
+        (lambda: iter([(X, Y), (X, Y[:3])]), {"steps_per_epoch": 2}, ValueError, "batch 1 of x: x has 90 rows"),
+        (lambda: iter([(X, None)]), {}, TypeError, "batch 0 of x has None as its y"),
+        (lambda: iter([(X, Y)]), {"shuffle": np.arange}, ValueError, "shuffle is a function, which orders rows"),
     ],
 )
 def test_bad_batches_are_refused(given, options, error, words):
     with pytest.raises(error, match=words):
         classifier().fit(given(), **options)
+
+
+def test_targets_of_another_width_are_not_spread():
+    def squares(y, z):
+        return ((z - y) ** 2).sum(1), 2 * (z - y)
+
+    model = fn.Sequential([fn.Dense(3)], seed=0)
+    model.compile("sgd", squares)
+    with pytest.raises(ValueError, match=r"batch 1 of x has y of shape \(90, 1\); wanted as many columns as the first"):
+        model.fit(iter([(X, np.zeros((90, 3))), (X, np.zeros((90, 1)))]))
+
+
+@pytest.mark.parametrize("batches", [Batches, Counted])
+def test_an_epoch_that_ends_early_is_a_mean_over_its_own_steps(batches):
+    seen = []
+    note = fn.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, logs["loss"])))
+    for options in ({}, {"steps_per_epoch": 8}, {"steps_per_epoch": 8, "callbacks": [note]}):
+        model = classifier(fn.SGD(1e-9), kernel_regularizer=fn.L2(5.0))
+        loss = model.fit(batches(), epochs=2, **options).history["loss"]
+        assert np.allclose(loss, model.evaluate(X, Y)[0], rtol=1e-6)
+    assert [batch for batch, _ in seen] == [0, 1, 2, 3, 4] * 2 and np.allclose(seen[4][1], loss[0])
+
+
+@pytest.mark.parametrize("batches", [Batches, Counted])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_left_within_a_validation_and_gone_on_with(batches, number, monkeypatch):
+    options = {"epochs": 3, "validation_data": (X[:30], Y[:30])}
+
+    def new():
+        return classifier(kernel_regularizer=fn.L2(0.1))
+
+    whole, model, calls = new(), new(), []
+    whole.fit(batches(), **options)
+    validate = trainer.Evaluation.__call__
+
+    def interrupted(self, *arguments, **named):
+        calls.append(arguments)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return validate(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Evaluation, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(batches(), **options)
+    model.fit(batches(), resume=True, **options)
+    assert outcome(model) == outcome(whole)
 
 
 def test_normalization_that_has_learnt_nothing_is_refused():

@@ -124,6 +124,13 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     return data
 
 
+def need_y(where: str, y, x=None) -> None:
+    """Raise where there is no y; `x` is looked at for the reason."""
+    if y is None:
+        more = "; x is an iterable of batches, which only fit takes" if is_batches(x) and x is not None else ""
+        raise TypeError(f"{where}: y is None; wanted labels or numbers{more}")
+
+
 def _check_names(given, wanted, what: str) -> None:
     if given is None or wanted is None or given == wanted:
         return

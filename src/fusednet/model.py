@@ -371,7 +371,7 @@ class Sequential:
             return fit.run()
         ready = isinstance(x, feed.Data)
         if not ready:
-            _need_y("fit", y)
+            feed.need_y("fit", y)
         data = x if ready else self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         if batch_size is None:
             schedule.batch = len(data.x)
@@ -401,6 +401,8 @@ class Sequential:
                 raise ValueError(f"fit: {name} is given, but x is an iterable of batches, which bring their own")
         if validation_split:
             raise ValueError("fit: validation_split needs arrays; x is an iterable of batches (give validation_data)")
+        if callable(schedule.shuffle):
+            raise ValueError("fit: shuffle is a function, which orders rows; x is an iterable of batches")
         if self.network is not None and self.network.normalization is not None and (
                 self.memory is None or not self.memory.normalized):
             raise ValueError("fit: x is an iterable of batches, so the Normalization layer cannot learn from all rows; "
@@ -494,7 +496,7 @@ class Sequential:
             The loss before the step; with metrics a list; by name with `return_dict`.
         """
         self._need_compiled("train_on_batch")
-        _need_y("train_on_batch", y)
+        feed.need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         self._check_trainable("train_on_batch")
         self._take(data, None)
@@ -542,7 +544,7 @@ class Sequential:
         self._need_compiled("evaluate")
         self._need_weights("evaluate")
         if not isinstance(x, feed.Data):
-            _need_y("evaluate", y, x)
+            feed.need_y("evaluate", y, x)
         data = x if isinstance(x, feed.Data) else self.prepare(x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
@@ -792,9 +794,3 @@ def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
     model.build(network.features)
     model._restore(tensors, document)
     return model
-
-
-def _need_y(where: str, y, x=None) -> None:
-    if y is None:
-        more = "; x is an iterable of batches, which only fit takes" if feed.is_batches(x) and x is not None else ""
-        raise TypeError(f"{where}: y is None; wanted labels or numbers{more}")

@@ -37,6 +37,9 @@ class StreamRows:
     ----------
     first : Data
         The first batch.
+    ended : int
+        Steps of the epoch that ended last, 0 before one has; fewer than `steps_per_epoch` where the batches came to
+        their end.
     """
 
     def __init__(self, model, batches, steps_per_epoch: int | None, class_weight):
@@ -48,6 +51,7 @@ class StreamRows:
         self._iterator: Iterator = iter(batches)
         self._count = 0
         self.steps_per_epoch = steps_per_epoch or (len(batches) if hasattr(batches, "__len__") else None)
+        self.ended = 0
         self.first = self._next()
         if self.first is None:
             raise ValueError("fit: x gave no batch")
@@ -65,9 +69,12 @@ class StreamRows:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise TypeError(f"fit: batch {self._count} of x is {type(batch).__name__}; wanted (x, y) or "
                             "(x, y, sample_weight)")
+        if batch[1] is None:
+            raise TypeError(f"fit: batch {self._count} of x has None as its y; wanted labels or numbers")
         weight = batch[2] if len(batch) == 3 else None
         self._count += 1
-        return self._model.prepare(batch[0], batch[1], sample_weight=weight, class_weight=self._class_weight)
+        return self._model.prepare(batch[0], batch[1], sample_weight=weight, class_weight=self._class_weight,
+                                   prefix=f"batch {self._count - 1} of x: ")
 
     def take(self) -> Data | None:
         """The next batch of this epoch."""
@@ -82,6 +89,9 @@ class StreamRows:
             if (had is None) != (has is None) or (what == "kind" and had != has):
                 raise ValueError(f"fit: batch {self._count - 1} of x has other targets or weights than the first: "
                                  "wanted weights with all batches or with none, and labels with all or with none")
+        if batch.y.shape[1:] != self.first.y.shape[1:]:
+            raise ValueError(f"fit: batch {self._count - 1} of x has y of shape {batch.y.shape}; wanted as many "
+                             f"columns as the first, {self.first.y.shape}")
         return batch
 
     def rewind(self) -> None:
@@ -155,6 +165,7 @@ class StreamRunner:
         if steps == 0:
             raise ValueError(f"fit: x ended after {int(self.cursor[interp.EPOCH])} epochs; it can be iterated only "
                              "once, so steps_per_epoch says how many of its batches are an epoch")
+        self._rows.ended = steps
         if self._rows.steps_per_epoch is None:
             self._rows.steps_per_epoch = steps
         progress.epochs.append(self.sums.copy())

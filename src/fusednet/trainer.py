@@ -278,6 +278,11 @@ class ArrayRows:
             train = np.arange(rows) if train is None else train
         self._source = data.source(train, shuffled=schedule.shuffle is True)
 
+    @property
+    def ended(self) -> int:
+        """Steps of the epoch that ended last."""
+        return self.steps_per_epoch
+
     def has(self, cursor: np.ndarray) -> bool:
         """Whether a training on these rows comes to this place: a batch may begin there, in an epoch under way."""
         position = int(cursor[interp.POSITION])
@@ -483,7 +488,7 @@ class Fit:
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
                 rate = self.model.learning_rate
                 logs = self._epoch_logs(self._progress.epochs[-1], rate) if ended else self._running_logs()
-                batch = self.steps_per_epoch if ended else int(self.cursor[interp.EPOCH_STEP])
+                batch = self._rows.ended if ended else int(self.cursor[interp.EPOCH_STEP])
                 self.callbacks.on_train_batch_end(batch - 1, logs)
         if self.epoch > epoch:
             self._collect()
@@ -527,7 +532,12 @@ class Fit:
 
     def _epoch_logs(self, sums: np.ndarray, rate: float) -> dict[str, float]:
         """Of an epoch that ended with this learning rate."""
-        return results(self._plan, sums, self.steps_per_epoch) | {"learning_rate": rate}
+        return results(self._plan, sums, self._rows.ended or self._left_steps()) | {"learning_rate": rate}
+
+    def _left_steps(self) -> int:
+        """Steps of an epoch of batches that had ended when the training was left, and is not in the history."""
+        known = self.history.state_dict()
+        return self.model.step - (known["steps"][-1] if known["steps"] else known["first_step"])
 
     def _collect(self, *, told: bool = True) -> None:
         """Put the epochs that have ended into the history, and tell the callbacks."""
@@ -535,7 +545,8 @@ class Fit:
         if not ended:
             return
         first, last = self.epoch - len(ended), self.model.step - int(self.cursor[interp.EPOCH_STEP])
-        steps = [last - (len(ended) - 1 - i) * self.steps_per_epoch for i in range(len(ended))]
+        each = self.steps_per_epoch or 0  # not known of batches, whose epochs come here one by one
+        steps = [last - (len(ended) - 1 - i) * each for i in range(len(ended))]
         asked = told and self.callbacks.wants("on_epoch_end")  # by which another rate may be set
         rates = [] if asked else self.model.rates_at(steps)
         for i, (sums, step) in enumerate(zip(ended, steps, strict=True)):
