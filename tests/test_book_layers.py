@@ -287,6 +287,7 @@ AFFINE = (np.zeros((4, 3)), np.zeros(3))
     (lambda: MultiLayerNet(4, [3], 2, weight_init_std="hee"), r"weight_init_std is 'hee'; wanted a number"),
     (lambda: MultiLayerNet(4, [3], 2).accuracy(np.zeros((2, 4)), np.zeros(3)), r"x has 2 rows, t has 3"),
     (lambda: book.set_dtype("int8"), r"set_dtype: dtype is 'int8'; wanted 'float64' or 'float32'"),
+    (lambda: book.set_dtype(None), r"set_dtype: dtype is None; wanted 'float64' or 'float32'"),
 ])
 def test_book_says_what_does_not_fit(call, message):
     with pytest.raises(ValueError, match=message):

@@ -99,6 +99,8 @@ def test_book_optimizer_takes_all_arrays_of_a_network_at_once_with_the_same_resu
     ({"a": np.zeros(3)}, {"a": np.zeros(4)}, ValueError, r"grads\['a'\] has shape \(4,\); wanted \(3,\)"),
     ({"a": np.zeros(3, int)}, {"a": np.zeros(3)}, TypeError, r"params\['a'\] has dtype int64; wanted floats"),
     ({"b": np.ones(2), "a": np.zeros((3, 1))}, {"b": np.ones(2), "a": np.zeros(3)}, ValueError, "wanted"),
+    ({"b": np.ones(2), "a": np.zeros(1)}, {"b": np.ones(2), "a": ["x"]}, TypeError, r"grads\['a'\] is .*; wanted num"),
+    ({"b": np.ones(2), "a": np.zeros(())}, {"b": np.ones(2), "a": None}, TypeError, r"grads\['a'\] is None; wanted"),
 ])
 @pytest.mark.parametrize("name", RULES)
 def test_book_optimizer_refuses_before_it_changes_anything(name, params, grads, error, message):
@@ -106,3 +108,29 @@ def test_book_optimizer_refuses_before_it_changes_anything(name, params, grads, 
     with pytest.raises(error, match=message):
         RULES[name]().update(params, grads)
     assert all((params[key] == before[key]).all() for key in params)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_book_optimizer_refuses_what_is_neither_array_nor_number(name):
+    for value, gradient, error, message in (
+        ([1.0, 2.0], [1.0, 2.0], TypeError, r"params\['a'\] is \[1.0, 2.0\]; wanted an array of floats or a number"),
+        (None, 1.0, TypeError, r"params\['a'\] is None"),
+        (1.0, [1.0, 2.0], ValueError, r"grads\['a'\] has shape \(2,\); wanted a number"),
+    ):
+        params = {"b": np.ones(2), "a": value}
+        with pytest.raises(error, match=message):
+            RULES[name]().update(params, {"b": np.ones(2), "a": gradient})
+        assert (params["b"] == 1).all() and params["a"] is value
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if STATE[name]])
+def test_book_optimizer_refuses_parameters_that_it_did_not_begin_with(name):
+    for later, error, message in (({"c": np.ones(2)}, KeyError, "params has 'c', which the first update had not"),
+                                  ({"b": np.ones(3)}, ValueError, r"params\['b'\] has shape \(3,\), at the first")):
+        rule, params = RULES[name](), {"a": np.ones(2), "b": np.ones(2)}
+        rule.update(params, params)
+        params |= later
+        before = {key: value.copy() for key, value in params.items()}
+        with pytest.raises(error, match=message):
+            rule.update(params, {key: np.ones_like(value) for key, value in params.items()})
+        assert all((params[key] == before[key]).all() for key in params)

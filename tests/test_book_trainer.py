@@ -284,7 +284,9 @@ def test_book_bytes_are_trained_as_they_are():
 
 @pytest.mark.parametrize("options, message", [
     ({"optimizer": "sdg"}, r"Trainer: optimizer is 'sdg'; known: sgd"),
-    ({"mini_batch_size": 0}, r"mini_batch_size is 0; wanted 1 or more"),
+    ({"mini_batch_size": 0}, r"mini_batch_size is 0; wanted a whole number, 1 or more"),
+    ({"mini_batch_size": 2.5}, r"mini_batch_size is 2.5; wanted a whole number, 1 or more"),
+    ({"x_train": np.zeros((0, 64)), "t_train": np.zeros(0, int)}, r"Trainer: x_train has no rows"),
     ({"t_train": np.zeros(3, int)}, r"x_train has 500 rows, t_train has 3"),
 ])
 def test_book_trainer_refuses(options, message):

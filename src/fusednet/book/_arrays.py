@@ -31,7 +31,7 @@ def set_dtype(dtype) -> None:
         wanted = np.dtype(dtype)
     except TypeError:
         wanted = None
-    if wanted not in (F32, F64):
+    if dtype is None or wanted not in (F32, F64):  # NumPy's None is float64
         raise ValueError(f"set_dtype: dtype is {dtype!r}; wanted 'float64' or 'float32'")
     _dtype = F32 if wanted == F32 else F64
 

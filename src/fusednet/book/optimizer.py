@@ -9,6 +9,7 @@ c) `Nesterov` is the book's, which moves by the new velocity where Bengio et al.
 """
 
 import math
+import numbers
 
 import numpy as np
 
@@ -25,6 +26,10 @@ def _flat(array, dtype):
     if type(array) is np.ndarray and array.dtype is dtype and array.flags.c_contiguous:
         return array if array.ndim == 1 else array.reshape(-1)
     return None
+
+
+def _shape(value) -> tuple:
+    return value.shape if type(value) is np.ndarray else np.shape(value)
 
 
 class _Optimizer:
@@ -45,29 +50,31 @@ class _Optimizer:
         Raises
         ------
         KeyError, ValueError, TypeError
-            If a gradient is missing or has another shape, or an array holds no floats; nothing has been changed then.
+            If a gradient is missing, has another shape or holds no numbers, a parameter holds no floats or is none that
+            the first update had; nothing has been changed then.
         """
         packed = type(params) is Weights and params.whole()
         one = packed and isinstance(grads, Weights) and grads.layout is params.layout and grads.whole()
         if not one:
             self._check(params, grads)
+            self._check_states([state for name in self._states if (state := getattr(self, name)) is not None], params)
         for name in self._states:
             if getattr(self, name) is None:
                 zeros = params.like(0) if packed else {key: np.zeros_like(value) for key, value in params.items()}
                 setattr(self, name, zeros)
         states = [getattr(self, name) for name in self._states]
-        table, numbers = backends.current(), self._numbers()
+        table, arguments = backends.current(), self._numbers()
         if one and all(type(s) is Weights and s.layout is params.layout and s.whole() for s in states):
-            self._step(table, params.vector, [s.vector for s in states], grads.vector, *numbers)
+            self._step(table, params.vector, [s.vector for s in states], grads.vector, *arguments)
             return
         for key, value in params.items():
             if type(value) is np.ndarray:
                 dtype = value.dtype
                 if dtype in (F64, F32):
                     dtype = F64 if dtype == F64 else F32
-                    self._update_array(table, key, value, grads[key], states, numbers, dtype)
+                    self._update_array(table, key, value, grads[key], states, arguments, dtype)
                     continue
-            self._update_plain(params, key, grads[key], states, numbers)
+            self._update_plain(params, key, grads[key], states, arguments)
 
     def _check(self, params, grads) -> None:
         where = type(self).__name__
@@ -75,18 +82,42 @@ class _Optimizer:
             if key not in grads:
                 raise KeyError(f"{where}: params has {key!r}, grads has not; wanted a gradient for each")
             gradient = grads[key]
-            if type(value) is np.ndarray:
+            kind = (gradient.dtype if type(gradient) is np.ndarray else np.asarray(gradient).dtype).kind
+            if kind not in "biuf":
+                raise TypeError(f"{where}: grads[{key!r}] is {gradient!r}; wanted numbers")
+            if not isinstance(value, np.ndarray):
+                if not isinstance(value, numbers.Real):
+                    raise TypeError(f"{where}: params[{key!r}] is {value!r}; wanted an array of floats or a number")
+                if np.size(gradient) != 1:
+                    raise ValueError(f"{where}: grads[{key!r}] has shape {np.shape(gradient)}; wanted a number, as "
+                                     f"params[{key!r}]")
+            else:
                 if value.dtype.kind != "f":
                     raise TypeError(f"{where}: params[{key!r}] has dtype {value.dtype}; wanted floats")
                 if not value.flags.writeable:
                     raise ValueError(f"{where}: params[{key!r}] is read-only; wanted an array to write to")
-                shape = gradient.shape if type(gradient) is np.ndarray else np.shape(gradient)
+                shape = _shape(gradient)
                 if shape != value.shape:
                     raise ValueError(
                         f"{where}: grads[{key!r}] has shape {shape}; wanted {value.shape}, as params[{key!r}]"
                     )
 
-    def _update_array(self, table, key, value, gradient, states, numbers, dtype) -> None:
+    def _check_states(self, states, params) -> None:
+        """Raise where params has other keys or shapes than at the first update."""
+        where = type(self).__name__
+        for state in states:
+            for key, value in params.items():
+                held = state.get(key)
+                if held is None:
+                    raise KeyError(f"{where}: params has {key!r}, which the first update had not; wanted the same "
+                                   "keys")
+                if type(held) is np.ndarray is type(value) and held.shape == value.shape:
+                    continue
+                if np.shape(held) != np.shape(value):
+                    raise ValueError(f"{where}: params[{key!r}] has shape {np.shape(value)}, at the first update it "
+                                     f"had {np.shape(held)}; wanted the same each time")
+
+    def _update_array(self, table, key, value, gradient, states, arguments, dtype) -> None:
         p = _flat(value, dtype)
         copied = p is None
         if copied:
@@ -101,17 +132,17 @@ class _Optimizer:
                 state[key] = np.array(state[key], dtype, order="C")
                 row = state[key].reshape(-1)
             rows.append(row)
-        self._step(table, p, rows, g, *numbers)
+        self._step(table, p, rows, g, *arguments)
         if copied:
             value[...] = p.reshape(value.shape)
 
-    def _update_plain(self, params, key, gradient, states, numbers) -> None:
+    def _update_plain(self, params, key, gradient, states, arguments) -> None:
         """The same by NumPy's float64, for numbers and for what kernels do not take."""
         value = params[key]
         p = np.array(value, np.float64).reshape(-1)
         g = np.array(gradient, np.float64).reshape(-1)
         rows = [np.array(state[key], np.float64).reshape(-1) for state in states]
-        self._plain_step(p, rows, g, *numbers)
+        self._plain_step(p, rows, g, *arguments)
         if isinstance(value, np.ndarray):
             value[...] = p.reshape(value.shape)
         else:

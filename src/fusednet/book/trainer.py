@@ -65,8 +65,10 @@ class Trainer:
             x, t = getattr(self, f"x_{what}"), getattr(self, f"t_{what}")
             if len(x) != len(t):
                 raise ValueError(f"Trainer: x_{what} has {len(x)} rows, t_{what} has {len(t)}; wanted as many")
-        if mini_batch_size < 1:
-            raise ValueError(f"Trainer: mini_batch_size is {mini_batch_size}; wanted 1 or more")
+            if not len(x):
+                raise ValueError(f"Trainer: x_{what} has no rows")
+        if not hasattr(mini_batch_size, "__index__") or mini_batch_size < 1:
+            raise ValueError(f"Trainer: mini_batch_size is {mini_batch_size!r}; wanted a whole number, 1 or more")
         if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
             raise ValueError(f"Trainer: optimizer is {optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         self.optimizer = OPTIMIZERS[optimizer.lower()](**optimizer_param)
