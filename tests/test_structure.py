@@ -345,6 +345,12 @@ def test_links_of_documents_lead_somewhere(document):
             assert (path.parent / target).exists(), f"{document} links to {target}"
 
 
+def test_the_example_of_docs_kernels_runs():
+    text = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, {})
+
+
 def test_documents_have_the_stated_bounds():
     """The bounds of exp and tanh in docs/kernels.md are those of the code."""
     header = (CSRC / "kernels" / "kernels.h").read_text(encoding="utf-8")
