@@ -262,6 +262,38 @@ def test_models_from_python_predict_too(folder, capsys):
     assert "no column 'a', which the model needs" in capsys.readouterr().err
 
 
+def test_a_file_with_the_target_has_a_score_however_few_rows_it_has(folder, capsys):
+    table = pd.read_csv("houses.csv")
+    for name, target, score in (("c", "large", "accuracy"), ("r", "price", "RMSE")):
+        assert main(["train", "houses.csv", "-t", target, "-q", "--epochs", "1", "-o", f"{name}.safetensors"]) == 0
+        for rows in (table[:1], table[table["large"] == "yes"][:3]):
+            rows.to_csv("few.csv", index=False)
+            capsys.readouterr()
+            assert main(["predict", f"{name}.safetensors", "few.csv"]) == 0
+            assert score in capsys.readouterr().err
+    table.assign(price="x").to_csv("few.csv", index=False)
+    assert main(["predict", "r.safetensors", "few.csv", "-o", "p.csv"]) == 0
+    assert "RMSE" not in capsys.readouterr().err
+
+
+def test_models_with_an_extra_of_the_users(folder, capsys):
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.build(2)
+    (folder / "two.csv").write_text("a,b\n1,2\n")
+    for extra in ([1, 2], 5, {"words": "a"}):
+        model.save("own.safetensors", extra=extra)
+        assert main(["predict", "own.safetensors", "two.csv"]) == 0
+        capsys.readouterr()
+        assert main(["train", "two.csv", "--resume", "-o", "own.safetensors"]) == 2
+        assert "own.safetensors was not written by fusednet train" in capsys.readouterr().err
+
+
+def test_a_network_too_large_for_memory_is_one_line(folder, capsys):
+    assert main(["train", "houses.csv", "-t", "price", "-q", "--hidden", "99999999999"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "error: there is not enough memory" in error
+
+
 def test_extra_travels_with_a_model(tmp_path):
     model = fn.Sequential([fn.Dense(1)], seed=0)
     model.build(3)

@@ -96,6 +96,12 @@ def test_folders_missing_files_and_double_names(tmp_path):
             tabular.read(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("\ufeffa.1,,a,,NA\n1,2,3,4,5\n", encoding="utf-8")
     assert list(tabular.read(tmp_path / "t.csv").columns) == ["a.1", "Unnamed: 1", "a", "Unnamed: 3", "NA"]
+    for text in ("a,a \n1,2\n", "a,b,a\n1,2,3\n", "a;b;a\n1;2;3\n", '"a", "a"\n1,2\n'):
+        (tmp_path / "t.csv").write_text(text)
+        with pytest.raises(ValueError, match=r"two columns with the name 'a'"):
+            tabular.read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("a,a.1,,\n1,2,3,4\n")
+    assert len(tabular.read(tmp_path / "t.csv").columns) == 4
 
 
 def test_unknown_columns_name_the_nearest():

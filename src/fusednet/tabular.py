@@ -55,8 +55,7 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     FileNotFoundError, OSError
         If it is not there or cannot be read.
     ValueError
-        If it is neither CSV nor Parquet, has no rows, rows are longer than the line of names, or two columns have the
-        same name.
+        If it is neither CSV nor Parquet, has no rows, or two columns have the same name.
     ImportError
         If pandas (for Parquet also pyarrow) is not installed; says what to type.
     """
@@ -70,9 +69,7 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     pandas()
     frame = _read_parquet(path) if start[:4] == b"PAR1" else _read_csv(path, start, text)
     frame.columns = [str(name).strip() for name in frame.columns]
-    twice = next((name for name in frame.columns if list(frame.columns).count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path} has two columns with the name {twice!r}; wanted a name for each column")
+    _check_names(path, frame.columns)
     if len(frame) == 0:
         raise ValueError(f"{path} has no rows below the names of its {len(frame.columns)} columns")
     return frame.reset_index(drop=True)
@@ -100,10 +97,10 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         frame, separator = pandas().read_csv(path, **options), ","
         if len(frame.columns) == 1:  # no comma at all
             name = str(frame.columns[0])
-            found = max(_SEPARATORS, key=name.count)
-            if found in name:
-                frame, separator = pandas().read_csv(path, sep=found, **options), found
-        first = pandas().read_csv(path, sep=separator, header=None, nrows=1, dtype="str", skipinitialspace=True)
+            separator = max(_SEPARATORS, key=name.count)
+            if separator in name:
+                frame = pandas().read_csv(path, sep=separator, **options)
+        names = pandas().read_csv(path, sep=separator, header=None, nrows=1, dtype="str", skipinitialspace=True)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
@@ -113,13 +110,15 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             raise  # the disk's fault, not the file's
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
-    if not isinstance(frame.index, pandas().RangeIndex):  # pandas takes what is too many for names of rows
-        raise ValueError(f"{path} has rows of more values than its first line has names ({len(frame.columns)}); wanted "
-                         "a name for each column")
-    names = first.iloc[0].tolist()  # as they stand there: pandas makes `a.1` of a second `a`
-    frame.columns = [now if missing else name for now, name, missing in zip(frame.columns, names, first.iloc[0].isna(),
-                                                                           strict=True)]
+    _check_names(path, names.iloc[0].dropna())  # pandas has made "a.1" of a second "a"
     return frame
+
+
+def _check_names(path: str, names) -> None:
+    names = [str(name).strip() for name in names]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path} has two columns with the name {twice!r}; wanted a name for each column")
 
 
 def _first_line(error: Exception) -> str:
@@ -186,19 +185,7 @@ def target(frame, name: str, task: str | None = None, path="the table") -> Targe
     ValueError
         If there is no such column, it has no values or a single one, or does not fit the task.
     """
-    if name not in frame.columns:
-        raise unknown_column(path, name, frame.columns)
-    column = frame[name]
-    has = column.notna().to_numpy(bool)
-    if not has.any():
-        raise ValueError(f"the target {name!r} has no values: all {len(frame)} rows of {path} are missing it")
-    rows = np.flatnonzero(has)
-    values = _plain(column[has])
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        keep = np.isfinite(values)
-        rows, values = rows[keep], values[keep]
-        if not len(rows):
-            raise ValueError(f"the target {name!r} has no finite values in {path}")
+    rows, values = target_values(frame, name, path)
     found = np.unique(values)
     if len(found) == 1:
         raise ValueError(f"the target {name!r} is {found[0]!s} in all rows; there is nothing to learn")
@@ -214,9 +201,36 @@ def target(frame, name: str, task: str | None = None, path="the table") -> Targe
     if len(found) > max(2, len(values) // 2):
         raise ValueError(f"the target {name!r} has {len(found)} different values in {len(values)} rows; wanted classes "
                          "with several rows each")
-    if values.dtype.kind == "f" and (found == np.rint(found)).all():
-        values, found = values.astype(np.int64), found.astype(np.int64)  # whole numbers, floats for a missing one
-    return Target(name, task, why, values, found, rows)
+    return Target(name, task, why, as_classes(values), as_classes(found), rows)
+
+
+def target_values(frame, name: str, path="the table") -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a table that have a value in the target column, and the values.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or it has no values.
+    """
+    if name not in frame.columns:
+        raise unknown_column(path, name, frame.columns)
+    column = frame[name]
+    has = column.notna().to_numpy(bool)
+    if not has.any():
+        raise ValueError(f"the target {name!r} has no values: all {len(frame)} rows of {path} are missing it")
+    rows = np.flatnonzero(has)
+    values = _plain(column[has])
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        keep = np.isfinite(values)
+        rows, values = rows[keep], values[keep]
+        if not len(rows):
+            raise ValueError(f"the target {name!r} has no finite values in {path}")
+    return rows, values
+
+
+def as_classes(values: np.ndarray) -> np.ndarray:
+    """Whole numbers as integers: they are floats where the column lacks one."""
+    return values.astype(np.int64) if values.dtype.kind == "f" and (values == np.rint(values)).all() else values
 
 
 def _plain(column) -> np.ndarray:
@@ -225,7 +239,7 @@ def _plain(column) -> np.ndarray:
     if types.is_bool_dtype(column.dtype):
         return column.to_numpy(bool)
     if types.is_integer_dtype(column.dtype):
-        return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
+        return column.to_numpy(np.int64)
     if types.is_float_dtype(column.dtype):
         return column.to_numpy(np.float64)
     return np.array([str(value) for value in column.tolist()])

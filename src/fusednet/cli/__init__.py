@@ -62,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(f"fusednet {options.command}: error: there is not enough memory: {_sentence(error)}", file=sys.stderr)
+        return WRONG
     except (ValueError, ImportError, OSError) as error:
         print(f"fusednet {options.command}: error: {_sentence(error)}", file=sys.stderr)
         return WRONG

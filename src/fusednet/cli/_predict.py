@@ -26,7 +26,7 @@ def run(options) -> int:
     if options.output is not None and not os.path.isdir(os.path.dirname(options.output) or "."):
         raise ValueError(f"--output {options.output}: there is no folder {os.path.dirname(options.output)}")
     model = load(options.model)
-    recipe = (model.extra or {}).get("recipe")
+    recipe = model.extra.get("recipe") if isinstance(model.extra, dict) else None
     recipe = None if recipe is None else Recipe.from_dict(recipe)
     frame = tabular.read(options.data, recipe.texts if recipe else ())
     x = recipe.apply(frame, options.data) if recipe else _plain(model, frame, options)
@@ -75,13 +75,15 @@ def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
 
 def _score(recipe: Recipe, frame, predicted: np.ndarray, path) -> None:
     try:
-        target = tabular.target(frame, recipe.target, recipe.task, path)
+        rows, values = tabular.target_values(frame, recipe.target, path)
     except ValueError:
         return  # a target that cannot be compared is nobody's mistake here
-    predicted = predicted[target.rows]
+    predicted = predicted[rows]
     if recipe.task == "classification":
-        score = in_classes(target.values.astype(str), predicted.astype(str))
+        score = in_classes(tabular.as_classes(values).astype(str), predicted.astype(str))
+    elif values.dtype.kind in "iuf":
+        score = in_numbers(values, predicted)
     else:
-        score = in_numbers(target.values, predicted)
-    print(f"{score}, on the {count(len(target.rows), 'row')} of {path} with {recipe.target} (it may have been trained "
+        return
+    print(f"{score}, on the {count(len(rows), 'row')} of {path} with {recipe.target} (it may have been trained "
           "on some of them)", file=sys.stderr)

@@ -117,7 +117,7 @@ def _load(output: str) -> Sequential:
     if not os.path.exists(output):
         raise ValueError(f"--resume: there is no {output}; --output names the model to go on with")
     model = load(output)
-    if not model.extra or "command" not in model.extra:
+    if not isinstance(model.extra, dict) or "command" not in model.extra:
         raise ValueError(f"--resume: {output} was not written by fusednet train")
     if model.left.sums is None:
         raise ValueError(f"--resume: the training of {output} had come to its end; without --resume it begins anew")
