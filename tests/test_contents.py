@@ -150,6 +150,19 @@ def test_layers_may_have_the_names_of_states(tmp_path):
         fn.Dense(4, name="document")
 
 
+@pytest.mark.parametrize("words", [["b", "a"], [b"b", b"a"]])
+def test_fewer_classes_than_outputs(tmp_path, words):
+    model = fn.Sequential([fn.Dense(3)], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    y = np.array(words)[Y % 2]
+    model.fit(X, y)
+    model.set_weights([np.zeros((5, 3)), [0.0, 0.5, 1.0]])  # the third is no class
+    assert (model.predict_classes(X) == words[0]).all()
+    model.save(tmp_path / "m")
+    back = fn.load(tmp_path / "m")
+    assert (back.predict_classes(X) == words[0]).all() and back.classes_.dtype == model.classes_.dtype
+
+
 def test_a_training_goes_on_by_the_seed_that_it_began_with(tmp_path):
     path = tmp_path / "backup.safetensors"
     options = {"batch_size": 16, "validation_split": 0.25}

@@ -371,11 +371,31 @@ def test_text_is_counted_in_sorted_order(make):
     assert message(datasets.labels, [0, 1], 3, classes).startswith("y has 0 in row 0, which is none of the 3 classes")
 
 
+def test_a_frame_that_is_not_there_yet_is_refused():
+    class LazyFrame:
+        __module__ = "polars.lazyframe.frame"
+
+        def __getitem__(self, name):
+            raise TypeError("LazyFrame is not subscriptable")
+
+        columns = dtypes = ()
+
+    for call in (datasets.features, lambda y: datasets.labels(y, 2)):
+        assert "wanted a data frame (use its collect())" in message(call, LazyFrame())
+
+
 def test_booleans_and_objects():
     codes, classes = datasets.labels([True, True], 2)
     assert codes.tolist() == [1, 1] and classes.tolist() == [False, True]
     codes, classes = datasets.labels(np.array([(1, 2), (0, 1), (1, 2), None], "O,O")[:3].astype(object), 2)
     assert codes.tolist() == [1, 0, 1] and classes.tolist() == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("make", [list, np.array, lambda y: np.array(y, object)])
+def test_bytes_are_counted_in_sorted_order(make):
+    codes, classes = datasets.labels(make([b"dog", b"ant"]), 2)
+    assert codes.tolist() == [1, 0] and classes.tolist() == [b"ant", b"dog"] and classes.dtype.kind == "S"
+    assert "bytes and text" in message(datasets.labels, np.array([b"a", "b"], object), 2)
 
 
 def test_given_classes_need_not_be_sorted():

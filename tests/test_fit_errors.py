@@ -251,6 +251,8 @@ def test_without_layers():
      "mean_squared_error, mae, mean_absolute_error"),
     (("adam", "mse", ["accuracy"]), ValueError,
      "metric 'accuracy' counts right classes, but the loss mse is of numbers"),
+    (("adam", "sparse_categorical_crossentropy", ["mse"]), ValueError,
+     "metric 'mse' does not fit the loss sparse_categorical_crossentropy; wanted accuracy"),
     (("adam", "mse", ["mse", "mse"]), ValueError, "metric 'mse' is given twice"),
     (("adam", "mse", 3), TypeError, "metrics is 3; wanted a list of names"),
 ])

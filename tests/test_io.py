@@ -278,6 +278,7 @@ DOCUMENTS = {
     "tuples": {"a": (1, (2, [3, ()]), {"b": ((),)})},
     "keys": {"a": {0: 1.0, 1: 2.0}, "b": {(1, None): {True: {"$float": "nan", "$x": 1}}}, "c": {"$items": []}},
     "strings": {"classes": np.array([["a", "개"], ["", "long one"]]), "none": np.array([], dtype="<U1")},
+    "byte strings": {"classes": np.array([[b"a", b"\xff\0x"]]), "none": np.array([], dtype="S1")},
     "objects": {"classes": np.array(["a", 1, None, 2.5, (1, 2), True], dtype=object).reshape(2, 3)},
     "arrays": {"best": [np.arange(3.0), {"x": np.float32([[1, math.nan]])}], "n": np.array(3)},
     "no rows": {"a": np.zeros((0, 2)), "b": np.zeros(0, np.uint8)},

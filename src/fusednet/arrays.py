@@ -53,7 +53,9 @@ def _library(x) -> str:
 
 
 def is_frame(x) -> bool:
-    """Whether `x` is a data frame of pandas or polars."""
+    """Whether `x` is a data frame of pandas or polars; raises for one of polars that is not there yet."""
+    if type(x).__name__ == "LazyFrame" and _library(x) == "polars":
+        raise TypeError("a LazyFrame of polars was given; wanted a data frame (use its collect())")
     return bool(_library(x)) and hasattr(x, "columns") and hasattr(x, "dtypes")
 
 

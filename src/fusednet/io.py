@@ -197,6 +197,7 @@ def _packed(value: Any, where: str, arrays: dict[str, np.ndarray]) -> Any:
     {"$tensor": "document/0"}           an array of numbers
     {"$floats": "document/0"}           a long list of floats
     {"$strings": [...], "shape": [2]}   an array of strings
+    {"$bytes": [...], "shape": [2]}     an array of byte strings, in hexadecimal digits
     {"$objects": [...], "shape": [2]}   an array of Python values
     ==================================  ==================================================================
     """
@@ -222,6 +223,8 @@ def _packed(value: Any, where: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "UT":
             return {"$strings": [str(item) for item in value.ravel().tolist()], "shape": list(value.shape)}
+        if value.dtype.kind == "S":
+            return {"$bytes": [item.hex() for item in value.ravel().tolist()], "shape": list(value.shape)}
         if value.dtype.kind == "O":
             items = value.ravel().tolist()
             packed = [_packed(item, f"{where}.flat[{i}]", arrays) for i, item in enumerate(items)]
@@ -261,6 +264,8 @@ def _unpacked(value: Any, tensors: dict[str, np.ndarray]) -> Any:
         return tensors.pop(content).tolist()
     if tag == "$strings":
         return np.array(content, dtype=str).reshape(value["shape"])
+    if tag == "$bytes":
+        return np.array([bytes.fromhex(item) for item in content], dtype=np.bytes_).reshape(value["shape"])
     if tag == "$objects":
         array = np.empty(len(content), dtype=object)
         for i, item in enumerate(content):

@@ -38,13 +38,17 @@ def _plain(a: np.ndarray, what: str) -> np.ndarray:
     if len(kinds) > 1:
         raise TypeError(f"{what} holds {' and '.join(sorted(kinds))}; wanted classes of one kind")
     kind = kinds.pop() if kinds else ""
-    dtype = {"text": np.str_, "True and False": np.bool_, "whole numbers": np.int64, "numbers": np.float64}.get(kind)
+    dtypes = {"text": np.str_, "bytes": np.bytes_, "True and False": np.bool_, "whole numbers": np.int64,
+              "numbers": np.float64}
+    dtype = dtypes.get(kind)
     return a if dtype is None else a.astype(dtype)
 
 
 def _kind(value) -> str:
     if isinstance(value, str):
         return "text"
+    if isinstance(value, bytes):
+        return "bytes"
     if isinstance(value, (bool, np.bool_)):
         return "True and False"
     if isinstance(value, (int, np.integer)):

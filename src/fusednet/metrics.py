@@ -78,7 +78,8 @@ def resolve(metric, loss: Loss) -> Metric:
         raise ValueError(f"compile: metric {metric!r} counts right classes, but the loss {loss.name} is of numbers; "
                          "wanted 'mse' or 'mae'")
     if (kind == "classes") != (loss.takes == "classes") or (kind == "binary" and loss.takes == "values"):
-        raise ValueError(f"compile: metric {metric!r} does not fit the loss {loss.name}")
+        fit = {"classes": ("accuracy",), "binary": ("accuracy", "mse", "mae"), "values": ("mse", "mae")}[loss.takes]
+        raise ValueError(f"compile: metric {metric!r} does not fit the loss {loss.name}; wanted {' or '.join(fit)}")
     return Metric(metric, kind)
 
 

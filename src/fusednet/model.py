@@ -611,7 +611,8 @@ class Sequential:
     def classes_of(self, out: np.ndarray) -> np.ndarray:
         """The likeliest classes where `out` is what `predict` gave."""
         if out.shape[1] > 1:
-            codes = out.argmax(axis=1)
+            known = out if self.classes_ is None else out[:, : len(self.classes_)]  # there may be fewer than outputs
+            codes = known.argmax(axis=1)
         else:
             last = fuse.chain(self.network).stages[-1].activation.kind
             codes = (out[:, 0] > (0.5 if last == "sigmoid" else 0)).astype(np.int64)
