@@ -85,6 +85,29 @@ def test_files_that_are_no_tables_are_refused(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_the_one_of_the_first_line(tmp_path, separator):
+    lines = [["a", '"b,c;d\te|f"', "g"], ["1", '"2,5"', "x"], ["3", '"4,5"', "y"]]
+    (tmp_path / "t.csv").write_text("\n".join(separator.join(line) for line in lines) + "\n")
+    read = tabular.read(tmp_path / "t.csv")
+    assert list(read.columns) == ["a", "b,c;d\te|f", "g"] and read["b,c;d\te|f"].tolist() == ["2,5", "4,5"]
+    (tmp_path / "t.csv").write_text("a;b;c\n1;2,5;x\n3;4,5;y,z\n")  # commas of other uses
+    assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, "2,5", "x"], [3, "4,5", "y,z"]]
+    (tmp_path / "t.csv").write_text("a\n1\n2\n")
+    assert tabular.read(tmp_path / "t.csv")["a"].tolist() == [1, 2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_to_be_standardised_name_their_column():
+    table = pd.DataFrame({"a": np.arange(40.0), "large": np.linspace(-1e300, 1e300, 40), "y": np.arange(40.0) / 3})
+    target = tabular.target(table, "y")
+    with pytest.raises(ValueError, match=r"the column 'large' of t.csv has numbers too large .*; --drop large"):
+        recipe.learn(table, target, path="t.csv")
+    recipe.learn(table, target, ("large",))
+    with pytest.raises(ValueError, match=r"the target 'large' of t.csv has numbers too large"):
+        recipe.learn(table, tabular.target(table, "large"), path="t.csv")
+
+
 def test_folders_missing_files_and_double_names(tmp_path):
     with pytest.raises(ValueError, match=r"is a folder"):
         tabular.read(tmp_path)

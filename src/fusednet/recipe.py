@@ -196,7 +196,7 @@ def learn(frame, target: tabular.Target, drop: tuple[str, ...] = (), path="the t
     Raises
     ------
     ValueError
-        If no column is left, or one holds neither numbers nor text.
+        If no column is left, one holds neither numbers nor text, or numbers that are too large.
     ImportError
         If scikit-learn is not installed; says what to type.
     """
@@ -215,7 +215,10 @@ def learn(frame, target: tabular.Target, drop: tuple[str, ...] = (), path="the t
     columns = {column.name: column for column in (*_learn_numbers(frame, numbers, path), *_learn_texts(frame, texts))}
     mean, scale = 0.0, 1.0
     if target.task == "regression":
-        mean, scale = float(target.values.mean()), float(target.values.std()) or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = float(target.values.mean()), float(target.values.std()) or 1.0
+        if not np.isfinite([mean, scale]).all():
+            raise ValueError(f"the target {target.name!r} of {path} has numbers too large to be standardised")
     order = tuple(columns[name] for name in frame.columns if name in columns)
     return Recipe(target.name, target.task, order, left_out, mean, scale)
 
@@ -237,7 +240,12 @@ def _learn_numbers(frame, names: list[str], path) -> list[Number]:
     sklearn = _sklearn()
     values = np.column_stack([_numbers(frame[name], name, path) for name in names])
     imputer = sklearn.impute.SimpleImputer(strategy="median").fit(values)
-    scaler = sklearn.preprocessing.StandardScaler().fit(imputer.transform(values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = sklearn.preprocessing.StandardScaler().fit(imputer.transform(values))
+    for name, *each in zip(names, imputer.statistics_, scaler.mean_, scaler.scale_, strict=True):
+        if not np.isfinite(each).all():
+            raise ValueError(f"the column {name!r} of {path} has numbers too large to be standardised; --drop {name} "
+                             "leaves it out")
     marks = np.isnan(values).any(axis=0)
     arrays = (imputer.statistics_, scaler.mean_, scaler.scale_, marks)
     return [Number(name, *each) for name, *each in zip(names, *(a.tolist() for a in arrays), strict=True)]

@@ -17,7 +17,7 @@ MOST_CLASSES = 20
 """Whole numbers with more different values than these are taken for quantities, not for classes."""
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip", ".parquet", ".pq")
-_SEPARATORS = (";", "\t", "|")
+_SEPARATORS = (",", ";", "\t", "|")
 
 
 def pandas():
@@ -40,8 +40,8 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     Parameters
     ----------
     path : str or os.PathLike
-        CSV, with commas, semicolons, tabs or bars between the columns and their names in the first line, compressed or
-        not; or Parquet, known by its first bytes.
+        CSV, with commas, semicolons, tabs or bars between the columns (of these what gives the first line most columns)
+        and their names in the first line, compressed or not; or Parquet, known by its first bytes.
     text : tuple of str
         Columns that are read as text whatever is in them.
 
@@ -94,13 +94,10 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
     options = {"dtype": dict.fromkeys(text, "str"), "skipinitialspace": True, "low_memory": False}
     try:
-        frame, separator = pandas().read_csv(path, **options), ","
-        if len(frame.columns) == 1:  # no comma at all
-            name = str(frame.columns[0])
-            separator = max(_SEPARATORS, key=name.count)
-            if separator in name:
-                frame = pandas().read_csv(path, sep=separator, **options)
-        names = pandas().read_csv(path, sep=separator, header=None, nrows=1, dtype="str", skipinitialspace=True)
+        heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True)
+                 for sep in _SEPARATORS}
+        separator = max(heads, key=lambda sep: len(heads[sep].columns))  # of equal ones the first
+        frame = pandas().read_csv(path, sep=separator, **options)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
@@ -110,7 +107,7 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             raise  # the disk's fault, not the file's
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
-    _check_names(path, names.iloc[0].dropna())  # pandas has made "a.1" of a second "a"
+    _check_names(path, heads[separator].iloc[0].dropna())  # pandas has made "a.1" of a second "a"
     return frame
 
 
