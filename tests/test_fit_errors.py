@@ -382,6 +382,26 @@ def test_evaluate_says_that_it_takes_no_iterables():
         model.evaluate(iter([(X, Y)]))
 
 
+def test_prepared_data_without_y():
+    model = full()
+    model.fit(X, Y)
+    before = unchanged(model)
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(TypeError, match="y is None; wanted labels or numbers"):
+            call(model.prepare(X))
+    assert unchanged(model) == before
+
+
+def test_compile_in_a_callback_is_refused():
+    model = full()
+    again = fn.LambdaCallback(on_epoch_end=lambda epoch, logs: model.compile("sgd", "mse"))
+    with pytest.raises(RuntimeError, match="compile: the model is being trained; wanted before or after fit"):
+        model.fit(X, Y, epochs=3, callbacks=[again])
+    assert model.loss.name == "sparse_categorical_crossentropy"
+    assert model.fit(X, Y, epochs=3, resume=True).epoch == [0, 1, 2]
+    model.compile("sgd", "mse")
+
+
 def test_learning_rate_below_0_or_no_number():
     model = full()
     model.fit(X, Y)

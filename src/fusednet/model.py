@@ -198,7 +198,11 @@ class Sequential:
         ValueError, TypeError
             If a name is unknown (the known ones are listed), a number out of range, a metric does not fit the loss, or
             the loss wants logits or probabilities of another kind than the last layer gives.
+        RuntimeError
+            If a training is under way.
         """
+        if self.training is not None:
+            raise RuntimeError("compile: the model is being trained; wanted before or after fit, not in a callback")
         rate = optimizer.rate_by_hand if isinstance(optimizer, optimizers.InUse) else None
         optimizer = optimizers.resolve(optimizer)
         if loss is None:
@@ -370,8 +374,7 @@ class Sequential:
                                    validation_data, validation_batch_size, validation_steps)
             return fit.run()
         ready = isinstance(x, feed.Data)
-        if not ready:
-            feed.need_y("fit", y)
+        feed.need_y("fit", x.y if ready else y)
         data = x if ready else self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         if batch_size is None:
             schedule.batch = len(data.x)
@@ -543,8 +546,7 @@ class Sequential:
         """
         self._need_compiled("evaluate")
         self._need_weights("evaluate")
-        if not isinstance(x, feed.Data):
-            feed.need_y("evaluate", y, x)
+        feed.need_y("evaluate", x.y if isinstance(x, feed.Data) else y, x)
         data = x if isinstance(x, feed.Data) else self.prepare(x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
