@@ -55,7 +55,8 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     FileNotFoundError, OSError
         If it is not there or cannot be read.
     ValueError
-        If it is neither CSV nor Parquet, has no rows, or two columns have the same name.
+        If it is neither CSV nor Parquet, has no rows, rows are longer than the line of names, or two columns have the
+        same name.
     ImportError
         If pandas (for Parquet also pyarrow) is not installed; says what to type.
     """
@@ -108,6 +109,9 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
     _check_names(path, heads[separator].iloc[0].dropna())  # pandas has made "a.1" of a second "a"
+    if not isinstance(frame.index, pandas().RangeIndex):  # pandas takes what is too many for names of rows
+        raise ValueError(f"{path} has rows of more values than its first line has names ({len(frame.columns)}); wanted "
+                         "a name for each column")
     return frame
 
 
@@ -236,7 +240,7 @@ def _plain(column) -> np.ndarray:
     if types.is_bool_dtype(column.dtype):
         return column.to_numpy(bool)
     if types.is_integer_dtype(column.dtype):
-        return column.to_numpy(np.int64)
+        return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
     if types.is_float_dtype(column.dtype):
         return column.to_numpy(np.float64)
     return np.array([str(value) for value in column.tolist()])
