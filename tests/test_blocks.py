@@ -35,7 +35,8 @@ pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 def small(monkeypatch):
     """``small(rows)``: kernels of twice as many rows are large, and a block has so many; 0: none is."""
     def say(rows: int = 48) -> None:
-        monkeypatch.setattr(blocks, "LARGE", 1 if rows else 1 << 60)
+        for least in ("LARGE", "LARGE_PENALIZED"):
+            monkeypatch.setattr(blocks, least, 1 if rows else 1 << 60)
         monkeypatch.setattr(blocks, "BLOCK", 1)
         monkeypatch.setattr(blocks, "ROWS", rows)
         monkeypatch.setattr(blocks, "_LEAST", min(rows, 32))
@@ -427,3 +428,11 @@ def test_a_bound_that_is_too_low_is_seen(small, monkeypatch):
     monkeypatch.setattr(blocks, "_growth", lambda stage: 0.05)
     found = [pair for training in BOUNDED for pair in bounds(training, small)]
     assert len(found) > 50 and any(gradient > bound for gradient, bound in found)
+
+
+@pytest.mark.parametrize("penalty, divided", [(None, False), (fn.L2(0.0), False), (fn.L2(1e-4), True)])
+def test_kernels_with_a_penalty_are_large_sooner(penalty, divided):
+    made = fn.Sequential([fn.Dense(512, "relu", kernel_regularizer=penalty), fn.Dense(3)])
+    made.compile("adam", "mse")
+    made.build(784)
+    assert any(op.rows for op in made.plan("train", batch=32).ops) == divided

@@ -29,6 +29,9 @@ from fusednet.plan import Chunks, Flat, Loaded, Part, Rows
 LARGE = 4 << 20
 """Bytes of a gradient from which on it is made in blocks."""
 
+LARGE_PENALIZED = 1 << 20
+"""The same where a penalty sums the squares of the weights anyway."""
+
 BLOCK = 1 << 20
 """Bytes of a block at least."""
 
@@ -64,8 +67,12 @@ def of(layout: params.Layout, optimizer: Optimizer, dtype: str) -> dict[str, tup
     return {
         name: _divided(at.shape[0], at.shape[1] * itemsize)
         for name, at in layout.places.items()
-        if len(at.shape) == 2 and at.size * itemsize >= LARGE and at.shape[0] >= 2 * ROWS
+        if len(at.shape) == 2 and at.size * itemsize >= _least(at) and at.shape[0] >= 2 * ROWS
     }
+
+
+def _least(at: params.Place) -> int:
+    return LARGE_PENALIZED if at.regularizer is not None and at.regularizer.l2 else LARGE
 
 
 def _divided(rows: int, row_bytes: int) -> tuple[tuple[int, int], ...]:
