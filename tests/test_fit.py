@@ -598,19 +598,6 @@ def test_weights_can_be_taken_and_given():
         other.set_weights(taken[1:] + taken[:1])
 
 
-def test_summary_names_layers_shapes_and_numbers(capsys):
-    model = full()
-    model.summary()
-    model.build(5)
-    model.summary()
-    text = capsys.readouterr().out
-    for word in ("dense", "batch_normalization", "dropout", "159"):
-        assert word in text
-    lines = []
-    model.summary(print_fn=lines.append)
-    assert "dense_1" in "".join(lines)
-
-
 # ---- callbacks with a real model -------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ c) Every method checks all that it is given before it changes anything.
 """
 
 import os
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -34,12 +33,12 @@ class Sequential:
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of Layer, optional
         May be empty at first; `add` appends.
     seed : int, optional
         Of initial weights, order of rows, dropout and validation split. The same seed gives the same bits, whatever the
         number of threads. None draws one; it is then in `seed`.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64"}, default "float32"
         Of weights and of all arithmetic.
     name : str, optional
 
@@ -115,6 +114,9 @@ class Sequential:
         self.seed = seed
         self.seeds = {name: int(word >> 1) for name, word in zip(("weights", "order", "masks"), words, strict=True)}
 
+    def __repr__(self) -> str:
+        return summary.line(self)
+
     # ---- what it is made of ------------------------------------------------------------------------------------------
 
     def add(self, layer: Layer) -> None:
@@ -127,10 +129,12 @@ class Sequential:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
+        """The layers, each with its name."""
         return self.network.layers if self.network else ()
 
     @property
     def dtype(self) -> str:
+        """Of weights and of all arithmetic."""
         return self._dtype
 
     @property
@@ -188,7 +192,7 @@ class Sequential:
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
             (loss, gradient)`` (see `fusednet.losses.Custom`).
-        metrics : list of str
+        metrics : list of str, optional
             "accuracy", "binary_accuracy", "mse", "mae".
         matmul_precision : {"highest", "high", "medium"}, optional
             How exact products of float32 matrices are; by default what `fusednet.set_matmul_precision` said.
@@ -261,6 +265,10 @@ class Sequential:
         batch : int, default 32
         check : bool, default True
             Whether loss and gradient are looked at in each step.
+
+        Returns
+        -------
+        Plan
         """
         if mode not in ("train", "gradient", "evaluate", "predict"):
             raise errors.unknown("plan", "mode", mode, ("train", "gradient", "evaluate", "predict"))
@@ -385,7 +393,7 @@ class Sequential:
         limits = trainer.limits(validation_batch_size, validation_steps)
         if validation_interval is not None and extra is None and held is None:
             raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
-        with self._unchanged_by_errors():
+        with trainer.unchanged_by_errors(self):
             self._take(data, train)
             validation = None
             if extra is not None or held is not None:
@@ -414,7 +422,7 @@ class Sequential:
         rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         self._check_trainable("fit")
-        with self._unchanged_by_errors():
+        with trainer.unchanged_by_errors(self):
             self._take(rows.first, None)
             validation = trainer.Evaluation(self, extra, None, *limits) if extra is not None else None
             self.validation_indices_ = None
@@ -426,24 +434,6 @@ class Sequential:
         if not any(isinstance(layer, (BatchNormalization, Dense)) for layer in self.layers):
             raise ValueError(f"{where}: no layer has weights; there is nothing to train")
         fuse.check_last(self.layers, self.loss)  # layers may have been added
-
-    @contextmanager
-    def _unchanged_by_errors(self):
-        """Whatever is raised inside leaves the model as it was."""
-        names = ("memory", "network", "classes_", "feature_names_", "validation_indices_", "left", "training",
-                 "history", "stop_training")
-        before, memory = {name: getattr(self, name) for name in names}, self.memory
-        learnt = memory is not None and memory.normalized
-        normalization = {name: array.copy() for name, array in memory.normalization.items()} if memory else {}
-        try:
-            yield
-        except BaseException:
-            vars(self).update(before)
-            if memory is not None:
-                memory.normalized = learnt
-                for name, array in normalization.items():
-                    memory.normalization[name][:] = array
-            raise
 
     def prepare(self, x, y=None, **options) -> feed.Data:
         """Data checked and converted for this model; see `fusednet.feed.prepare`."""
@@ -492,6 +482,12 @@ class Sequential:
 
     def train_on_batch(self, x, y, sample_weight=None, class_weight=None, return_dict: bool = False):
         """One step on the given rows.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As for `fit`, but arrays: no iterables of batches.
+        return_dict : bool, default False
 
         Returns
         -------
@@ -601,7 +597,7 @@ class Sequential:
         return self.predict(x)
 
     def predict_classes(self, x) -> np.ndarray:
-        """The likeliest class of each row, as y had it.
+        """The likeliest class of each row of x, as y had it.
 
         Returns
         -------
@@ -662,7 +658,7 @@ class Sequential:
         return sum(array.size for array in self._weights().values())
 
     def summary(self, print_fn=print) -> None:
-        """Print the layers, the shapes of their outputs and the numbers of their weights."""
+        """Print the layers, the shapes of their outputs and the numbers of their weights, by `print_fn`."""
         print_fn(summary.text(self))
 
     # ---- files -------------------------------------------------------------------------------------------------------

@@ -1,38 +1,52 @@
-"""What `Sequential.summary` prints.
+"""What `Sequential.summary` prints, and the one line that a model is at the prompt.
 
 Reads spec.py and params.py through the model.
+
+a) Before the number of features is known, a width is what the layer before it gives, as far as one is known.
 """
 
-from fusednet.spec import Dropout, Flatten, Normalization
+from fusednet.spec import BatchNormalization, Dense, Dropout, Flatten, Normalization
+
+
+def line(model) -> str:
+    """The model in one line: name, layers, weights."""
+    count = len(model.layers)
+    weights = f"{model.count_params():,} weights" if model.memory is not None else "no weights yet"
+    return f"<{type(model).__name__} {model.name!r}: {count} layer{'s' * (count != 1)}, {weights}, {model.dtype}>"
 
 
 def text(model) -> str:
     """Layers, shapes of their outputs, numbers of their weights, as a table."""
     known = model.memory is not None
     rows = [("Layer", "Output", "Weights", "")]
-    total = 0
-    for layer, width in zip(model.layers, model.network.widths if known else [None] * len(model.layers), strict=True):
-        weights = 0
-        if known:
-            arrays = {**model.memory.parameters, **model.memory.running}
-            weights = sum(a.size for name, a in arrays.items() if name.rsplit("/", 1)[0] == layer.name)
-        total += weights
-        out = getattr(layer, "units", width)
-        rows.append((f"{layer.name} ({type(layer).__name__})", f"(rows, {'?' if out is None else out})",
-                     f"{weights:,}" if known else "?", _note(layer)))
+    width = model.network.features if known else None
+    for layer in model.layers:
+        weights = _weights(layer, width)
+        width = getattr(layer, "units", width)
+        rows.append((f"{layer.name} ({type(layer).__name__})", f"(rows, {'?' if width is None else width})",
+                     "?" if weights is None else f"{weights:,}", _note(layer)))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [f"{model.name}: {model.network.features if known else '?'} features, {model.dtype}"]
     for i, (name, out, weights, note) in enumerate(rows):
         lines.append(f"  {name:{widths[0]}}  {out:{widths[1]}}  {weights:>{widths[2]}}  {note}".rstrip())
         if i == 0:
             lines.append("  " + "-" * (sum(widths[:3]) + 4))
-    running = sum(a.size for a in model.memory.running.values()) if known else 0
     if known:
+        total, running = model.count_params(), sum(a.size for a in model.memory.running.values())
         size = total * (4 if model.dtype == "float32" else 8)
         lines.append(f"{total:,} weights ({_bytes(size)}): {total - running:,} trainable, {running:,} running")
     else:
         lines.append("The number of weights is known with the first data, or after build(features).")
     return "\n".join(lines)
+
+
+def _weights(layer, width: int | None) -> int | None:
+    """Numbers of a layer, running statistics counted; None where its width is not known."""
+    if not isinstance(layer, (BatchNormalization, Dense)):
+        return 0
+    if width is None:
+        return None
+    return 4 * width if isinstance(layer, BatchNormalization) else (width + layer.use_bias) * layer.units
 
 
 def _note(layer) -> str:

@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -38,6 +39,25 @@ _COMPARED = 1 << 14  # numbers at a time
 
 class TrainingWarning(UserWarning):
     """A training ended before its time."""
+
+
+@contextmanager
+def unchanged_by_errors(model):
+    """Whatever is raised inside, while a training begins, leaves the model as it was."""
+    names = ("memory", "network", "classes_", "feature_names_", "validation_indices_", "left", "training",
+             "history", "stop_training")
+    before, memory = {name: getattr(model, name) for name in names}, model.memory
+    learnt = memory is not None and memory.normalized
+    normalization = {name: array.copy() for name, array in memory.normalization.items()} if memory else {}
+    try:
+        yield
+    except BaseException:
+        vars(model).update(before)
+        if memory is not None:
+            memory.normalized = learnt
+            for name, array in normalization.items():
+                memory.normalization[name][:] = array
+        raise
 
 
 @dataclass
