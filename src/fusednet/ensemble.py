@@ -65,6 +65,14 @@ class Ensemble:
     def of(cls, models: Sequence[Sequential]) -> "Ensemble":
         """An ensemble of networks that are trained already.
 
+        Parameters
+        ----------
+        models : sequence of Sequential
+
+        Returns
+        -------
+        Ensemble
+
         Raises
         ------
         ValueError
@@ -203,6 +211,10 @@ class Ensemble:
         Parameters
         ----------
         path : str or os.PathLike
+
+        Returns
+        -------
+        Ensemble
 
         Raises
         ------

@@ -162,6 +162,14 @@ class History:
     def epochs_of(self, key: str) -> list[int]:
         """The epochs, from 0, to which the entries of ``history[key]`` belong.
 
+        Parameters
+        ----------
+        key : str
+
+        Returns
+        -------
+        list of int
+
         Raises
         ------
         ValueError

@@ -272,6 +272,7 @@ class Custom(Loss):
 
     @property
     def name(self) -> str:
+        """The function's name."""
         return getattr(self.function, "__name__", "loss")
 
 

@@ -117,8 +117,8 @@ class SGD(Optimizer):
         In [0, 1).
     nesterov : bool, default False
         ``w = w + momentum v - lr g`` (Nesterov 1983, as in Sutskever et al. 2013).
-    **options
-        See `Optimizer`.
+    weight_decay, clipnorm, global_clipnorm, clipvalue, use_ema, ema_momentum
+        Keywords: decay and clipping are off by default, so is the average of the weights; see `Optimizer`.
     """
 
     learning_rate: float | schedules.Schedule = 0.01
@@ -135,10 +135,12 @@ class SGD(Optimizer):
 
     @property
     def kernel(self) -> str:
+        """The kernel that takes the step."""
         return "sgd_step" if not self.momentum else "nesterov_step" if self.nesterov else "momentum_step"
 
     @property
     def state(self) -> tuple[str, ...]:
+        """Names of the arrays that it keeps for each weight array."""
         return ("v",) if self.momentum else ()
 
     def arguments(self) -> tuple:
@@ -156,8 +158,8 @@ class AdaGrad(Optimizer):
         First value of v; 0 or more.
     epsilon : float, default 1e-7
         Above 0.
-    **options
-        See `Optimizer`.
+    weight_decay, clipnorm, global_clipnorm, clipvalue, use_ema, ema_momentum
+        Keywords: decay and clipping are off by default, so is the average of the weights; see `Optimizer`.
     """
 
     learning_rate: float | schedules.Schedule = 0.001
@@ -189,8 +191,8 @@ class RMSprop(Optimizer):
         In [0, 1).
     epsilon : float, default 1e-7
         Above 0; outside of the root, as in PyTorch (Keras has it inside).
-    **options
-        See `Optimizer`.
+    weight_decay, clipnorm, global_clipnorm, clipvalue, use_ema, ema_momentum
+        Keywords: decay and clipping are off by default, so is the average of the weights; see `Optimizer`.
     """
 
     learning_rate: float | schedules.Schedule = 0.001
@@ -226,8 +228,8 @@ class Adam(Optimizer):
     epsilon_inside : bool, default False
         The form of the paper's algorithm 1, which PyTorch has: epsilon is added to the corrected root,
         ``w = w - lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + epsilon)``.
-    **options
-        See `Optimizer`.
+    weight_decay, clipnorm, global_clipnorm, clipvalue, use_ema, ema_momentum
+        Keywords: decay and clipping are off by default, so is the average of the weights; see `Optimizer`.
     """
 
     learning_rate: float | schedules.Schedule = 0.001
@@ -264,8 +266,8 @@ class AdamW(Adam):
     learning_rate, beta_1, beta_2, epsilon, epsilon_inside
         As for `Adam`.
     weight_decay : float, default 0.004
-    **options
-        See `Optimizer`.
+    clipnorm, global_clipnorm, clipvalue, use_ema, ema_momentum
+        Keywords: clipping is off by default, so is the average of the weights; see `Optimizer`.
     """
 
     weight_decay: float | None = field(default=0.004, kw_only=True)
@@ -273,7 +275,13 @@ class AdamW(Adam):
 
 
 class InUse:
-    """What `Sequential.optimizer` is: the optimizer with the learning rate and the steps as they are now."""
+    """What `Sequential.optimizer` is: the optimizer with the learning rate and the steps as they are now.
+
+    Parameters
+    ----------
+    model : Sequential
+        Whose optimizer it is.
+    """
 
     __slots__ = ("_model",)
 
@@ -282,6 +290,7 @@ class InUse:
 
     @property
     def learning_rate(self) -> float:
+        """The next step's; setting it takes the place of the schedule."""
         return self._model.learning_rate
 
     @property
@@ -291,10 +300,12 @@ class InUse:
 
     @property
     def iterations(self) -> int:
+        """Optimizer steps so far."""
         return self._model.step
 
     @property
     def spec(self) -> Optimizer:
+        """What was given to ``compile``."""
         return self._model.optimizer_spec
 
     def __getattr__(self, name: str):

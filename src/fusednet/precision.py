@@ -49,5 +49,11 @@ def set_matmul_precision(precision: str) -> None:
 
 
 def get_matmul_precision() -> str:
-    """What `set_matmul_precision` said; "highest" before that."""
+    """What `set_matmul_precision` said.
+
+    Returns
+    -------
+    {"highest", "high", "medium"}
+        "highest" before anything was said.
+    """
     return _default

@@ -43,7 +43,13 @@ class L1L2:
 
 @dataclass(frozen=True)
 class L1(L1L2):
-    """Penalty ``l1 sum|w|``."""
+    """Penalty ``l1 sum|w|``.
+
+    Parameters
+    ----------
+    l1 : float, default 0.01
+        0 or more.
+    """
 
     def __init__(self, l1: float = 0.01):
         super().__init__(l1=l1)
@@ -51,7 +57,13 @@ class L1(L1L2):
 
 @dataclass(frozen=True)
 class L2(L1L2):
-    """Penalty ``l2 sum w^2``."""
+    """Penalty ``l2 sum w^2``.
+
+    Parameters
+    ----------
+    l2 : float, default 0.01
+        0 or more.
+    """
 
     def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)
@@ -114,11 +126,12 @@ class Activation(Layer):
 
     Parameters
     ----------
-    kind : str
+    kind : str, default "linear"
         "linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "swish" ("silu"), "softplus", "gelu",
         "gelu_tanh" or "softmax".
     alpha : float, optional
         Slope of leaky_relu below 0 (default 0.2), scale of elu below 0 (default 1); above 0. None for all others.
+    name : str, optional
     """
 
     kind: str = "linear"
@@ -157,10 +170,8 @@ def _named(kind: str, formula: str, *, alpha: str = ""):
             def __init__(self, *, name: str | None = None):
                 Activation.__init__(self, kind, name=name)
         cls.__init__ = __init__
-        cls.__doc__ = formula
-        if alpha:
-            head = "\n\n    Parameters\n    ----------\n"
-            cls.__doc__ += f"{head}    alpha : float, default {_ALPHA[kind]}\n        {alpha}\n    "
+        said = f"    alpha : float, default {_ALPHA[kind]}\n        {alpha}\n" if alpha else ""
+        cls.__doc__ = f"{formula}\n\n    Parameters\n    ----------\n{said}    name : str, optional\n    "
         return cls
 
     return make
@@ -373,7 +384,12 @@ class Normalization(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Makes one row of features of each example, whatever its shape; stands first."""
+    """Makes one row of features of each example, whatever its shape; stands first.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
 
 # ---- the network -----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Trainer:
     mini_batch_size : int, default 100
     optimizer : str, default "SGD"
         A name of `OPTIMIZERS`, in upper or lower case.
-    optimizer_param : dict
+    optimizer_param : dict, default {"lr": 0.01}
         Its arguments.
     evaluate_sample_num_per_epoch : int, optional
         Only so many first rows are looked at for accuracies.

@@ -47,7 +47,9 @@ def im2col(input_data, filter_h, filter_w, stride=1, pad=0):
     Parameters
     ----------
     input_data : ndarray, (n, channels, height, width)
-    filter_h, filter_w, stride, pad : int
+    filter_h, filter_w : int
+    stride : int, default 1
+    pad : int, default 0
 
     Returns
     -------
@@ -71,7 +73,9 @@ def col2im(col, input_shape, filter_h, filter_w, stride=1, pad=0):
     col : ndarray, (n * out_h * out_w, channels * filter_h * filter_w)
     input_shape : tuple
         (n, channels, height, width).
-    filter_h, filter_w, stride, pad : int
+    filter_h, filter_w : int
+    stride : int, default 1
+    pad : int, default 0
 
     Returns
     -------

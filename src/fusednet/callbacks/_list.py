@@ -28,7 +28,16 @@ def _interval(callback) -> int | None:
 
 
 def wants_batches(callbacks) -> bool:
-    """Whether any of the callbacks wants to be called between the steps of an epoch."""
+    """Whether any of the callbacks wants to be called between the steps of an epoch.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback
+
+    Returns
+    -------
+    bool
+    """
     return any(_interval(callback) for callback in callbacks)
 
 

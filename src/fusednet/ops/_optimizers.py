@@ -284,7 +284,7 @@ def adam_step(
         Number of this step, counted from 1.
     lr : float, default 1e-3
         Learning rate, not negative.
-    beta1, beta2 : float, defaults 0.9, 0.999
+    beta1, beta2 : float, default 0.9 and 0.999
         In [0, 1); how much of the means stays.
     epsilon : float, default 1e-7
         Not negative. PyTorch's default is 1e-8.

@@ -44,10 +44,10 @@ class BayesianSearch:
         Of the study; needed with `storage`.
     sampler : optuna.samplers.BaseSampler, optional
         By default ``TPESampler``, by `seed`.
-    pruner : optuna.pruners.BasePruner or None, optional
-        By default ``MedianPruner``: a trial whose curve is worse than the median at the same epoch is given up. None
-        never gives up. One that looks at trials that are running (SuccessiveHalving, Hyperband) makes results depend
-        on their timing.
+    pruner : "median", optuna.pruners.BasePruner or None, default "median"
+        "median" is Optuna's ``MedianPruner``: a trial whose curve is worse than the median at the same epoch is given
+        up. None never gives up. One that looks at trials that are running (SuccessiveHalving, Hyperband) makes results
+        depend on their timing.
     monitor : str, optional
         The key that trials are compared by; by default the first metric, or the loss, on the validation rows.
     mode : {"auto", "min", "max"}, default "auto"

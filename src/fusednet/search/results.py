@@ -142,6 +142,10 @@ class Results:
     def to_pandas(self):
         """`rows` as a ``pandas.DataFrame``.
 
+        Returns
+        -------
+        pandas.DataFrame
+
         Raises
         ------
         ImportError
