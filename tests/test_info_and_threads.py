@@ -142,3 +142,12 @@ with threads.limit(1):
 assert np.array_equal(model.predict(np.ones((500, 256), "float32")), one)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_doors_open_from_the_package_and_a_star_opens_those_without_extras():
+    code = ("import sys; import fusednet as fn; star = {}; exec('from fusednet import *', star); "
+            "assert 'sklearn' not in sys.modules and 'Sequential' in star and 'book' not in star; "
+            "assert fn.book.get_dtype(); assert not hasattr(fn, 'nothing')")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    pytest.importorskip("sklearn")
+    subprocess.run([sys.executable, "-c", "import fusednet as fn; assert fn.sklearn.MLPClassifier"], check=True)

@@ -12,6 +12,9 @@ _MODULES = frozenset({
     "search",
 })
 
+_ON_REQUEST = frozenset({"book", "sklearn"})
+"""Modules that ``from fusednet import *`` leaves alone: scikit-learn need not be installed."""
+
 _MEMBERS = {
     name: module
     for module, names in {
@@ -40,7 +43,7 @@ __all__ = ["__version__", *sorted(_MODULES), *sorted(_MEMBERS)]
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
+    if name in _MODULES or name in _ON_REQUEST:
         return importlib.import_module(f"fusednet.{name}")
     if name in _MEMBERS:
         value = getattr(importlib.import_module(f"fusednet.{_MEMBERS[name]}"), name)
