@@ -351,6 +351,17 @@ def results_of(scores, mode="max"):
     return results
 
 
+@pytest.mark.parametrize(("low", "high", "shown"), [(16, 128, {"20", "50", "100"}), (30, 64, {"50"})])
+def test_a_picture_has_plain_numbers_on_short_logarithmic_axes(low, high, shown):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.add_subplot()
+    axes.plot([low, high], [0, 1])
+    search_plot._scale(axes, Int(low, high, log=True))
+    figure.draw_without_rendering()
+    texts = {label.get_text() for label in (*axes.get_xticklabels(), *axes.get_xticklabels(minor=True))}
+    assert shown <= texts and not any("mathdefault" in text for text in texts)
+
+
 def test_results_are_a_table():
     results = results_of([0.5, 0.9, math.nan, 0.9, 0.7])
     assert [t.number for t in results.ranked()] == [1, 3, 4, 0] and results.best_model == 1

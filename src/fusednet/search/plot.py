@@ -129,7 +129,13 @@ def _scale(axes, one) -> None:
                         rotation=0 if len(one.values) < 5 else 45)
         axes.set_xlim(-0.5, len(one.values) - 0.5)
     elif one.log:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
         axes.set_xscale("log")
+        if one.high < 100 * one.low:  # numbers as they are, not 2 x 10^1
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _limits(values: list[float]) -> tuple[float, float]:
