@@ -14,6 +14,7 @@ import pytest
 from fake_training import Model, epochs_of, train
 
 from fusednet.callbacks import CallbackList, LearningRateScheduler, ProgressBar, TensorBoard
+from fusednet.callbacks._progress import _duration
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,14 @@ def test_progress_lines_need_nothing(monkeypatch, capsys):
     assert lines[0].endswith("s - loss: 1.0000 - accuracy: 0.5000 - val_loss: 0.5000")
     train(ProgressBar(0), epochs_of([0.5]))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0004, "0.4ms"), (0.0099, "9.9ms"), (0.012, "12ms"), (0.9, "900ms"), (2.34, "2.3s"), (75, "1:15")],
+)
+def test_durations_have_digits_that_say_something(seconds, text):
+    assert _duration(seconds) == text
 
 
 def test_progress_of_an_epoch_that_is_gone_on_with(capsys):

@@ -31,7 +31,7 @@ def _values(logs: dict | None) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
+        return f"{seconds * 1000:.{int(seconds < 0.01)}f}ms"
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)
