@@ -79,8 +79,12 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("model", help="a file that fusednet train, or Sequential.save, has written")
     predict.add_argument("data", help="CSV or Parquet with the columns that the model was trained on, in any order")
     predict.add_argument("-o", "--output", metavar="FILE", help="where to; by default to the standard output")
-    predict.add_argument("--threads", type=_checked(errors.integer, 1), metavar="N")
-    commands.add_parser("info", help="show version, instruction set, threads, backends and build", allow_abbrev=False)
+    predict.add_argument("--threads", type=_checked(errors.integer, 1), metavar="N", help="by default all processors")
+    commands.add_parser(
+        "info", help="show version, instruction set, threads, backends and build", allow_abbrev=False,
+        description="Show versions, the backend and instruction set in use and those there are, threads, how the "
+                    "native code was built, and the environment variables that fusednet reads.",
+    )
     _bench(commands.add_parser(
         "bench", help="measure trainings on this machine, beside its limits and other libraries", allow_abbrev=False,
         description="Measure how fast networks are trained on this machine: alone, beside what the machine can do at "
@@ -97,20 +101,21 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop", type=_names, metavar="COLUMN,...", help="columns not to be used")
     network = parser.add_argument_group("network")
     network.add_argument("--hidden", type=_sizes, metavar="SIZE,...",
-                         help="sizes of the hidden layers, or none; 128,64")
+                         help="sizes of the hidden layers, or none; by default 128,64")
     network.add_argument("--dropout", type=_checked(errors.real, 0, 1, open_high=True), metavar="RATE",
-                         help="after each hidden layer; 0")
+                         help="after each hidden layer; by default 0")
     network.add_argument("--batch-norm", action=argparse.BooleanOptionalAction, default=None,
-                         help="before each hidden layer's activation; on")
+                         help="before each hidden layer's activation; by default on")
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=whole, metavar="N", help=f"at most; {EPOCHS}")
+    training.add_argument("--epochs", type=whole, metavar="N", help=f"at most; by default {EPOCHS}")
     training.add_argument("--patience", type=whole, metavar="N",
-                          help="stop when so many epochs were not better on the validation rows; 20")
+                          help="stop when so many epochs were not better on the validation rows; by default 20")
     training.add_argument("--time-limit", type=positive, metavar="SECONDS", help="stop after so long")
-    training.add_argument("--batch-size", type=whole, metavar="ROWS", help="64")
-    training.add_argument("--optimizer", choices=OPTIMIZERS, help="adam")
+    training.add_argument("--batch-size", type=whole, metavar="ROWS", help="of a step; by default 64")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, help="by default adam")
     training.add_argument("--learning-rate", type=positive, metavar="RATE", help="by default the optimizer's")
-    training.add_argument("--seed", type=_checked(errors.integer, 0), metavar="N", help="of all that is drawn; 0")
+    training.add_argument("--seed", type=_checked(errors.integer, 0), metavar="N",
+                          help="of all that is drawn; by default 0")
     training.add_argument("--threads", type=whole, metavar="N", help="by default all processors")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to save; by default the data's name with the "
                                                                "ending .safetensors, in this folder")
@@ -137,15 +142,15 @@ def _bench(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--memory", action="store_true",
                       help="how much memory each job takes, beside its parameters, moments and activations (Linux)")
     what.add_argument("--peers", action="store_true", help="the jobs on other libraries too, in turns")
-    parser.add_argument("--threads", type=_counts, default=(1, "all"), metavar="N,...", help="1,all")
-    parser.add_argument("--rounds", type=whole, metavar="N", help="turns; 5, of ceilings 15")
-    parser.add_argument("--seconds", type=positive, metavar="SECONDS", help="of a turn of a job; 0.4")
+    parser.add_argument("--threads", type=_counts, default=(1, "all"), metavar="N,...", help="by default 1,all")
+    parser.add_argument("--rounds", type=whole, metavar="N", help="turns; by default 5, of ceilings 15")
+    parser.add_argument("--seconds", type=positive, metavar="SECONDS", help="of a turn of a job; by default 0.4")
     peers = parser.add_argument_group("with --peers")
     peers.add_argument("--libraries", type=_names, metavar="NAME,...", help="by default all that are installed")
     peers.add_argument("--environments", metavar="FOLDER",
                        help="with a virtual environment for each library; by default that of bench/peers/setup.sh")
     peers.add_argument("--write", metavar="FILE.md", help="the tables as a page")
-    peers.add_argument("--chart", metavar="FILE.svg", help="the chart; peers.svg in this folder")
+    peers.add_argument("--chart", metavar="FILE.svg", help="the chart; by default peers.svg in this folder")
     peers.add_argument("--results", metavar="FILE.json", help="takes the figures, and keeps those of other jobs")
     peers.add_argument("--tables", action="store_true", help="measure nothing more: show what --results has")
     peers.add_argument("--wait", action="store_true", help="when all is compiled, wait for a line before timing a job")
