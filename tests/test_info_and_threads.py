@@ -99,12 +99,12 @@ def test_info_names_what_is_in_use(table):
 
 
 def test_show_prints_every_fact(table, capsys, monkeypatch):
-    monkeypatch.setenv("FUSEDNET_DEBUG", "1")
+    monkeypatch.setenv("FUSEDNET_THREADS", "1")
     info.show()
     printed = capsys.readouterr().out
     for name in info.ENVIRONMENT:
         assert name in printed
-    assert "FUSEDNET_DEBUG" in printed and "'1'" in printed
+    assert "FUSEDNET_THREADS" in printed and "'1'" in printed
     assert f" {table.backend}" in printed and np.__version__ in printed
     file = io.StringIO()
     info.show(file)

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-ENVIRONMENT = ("FUSEDNET_BACKEND", "FUSEDNET_ISA", "FUSEDNET_THREADS", "FUSEDNET_DEBUG")
+ENVIRONMENT = ("FUSEDNET_BACKEND", "FUSEDNET_ISA", "FUSEDNET_THREADS")
 """The variables that fusednet reads; there are no others."""
 
 
