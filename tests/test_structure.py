@@ -287,13 +287,14 @@ def test_kernels_include_no_system_header_that_they_may_not_need():
 DOCUMENTS = (
     *("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "docs/cli.md"),
     *("docs/architecture.md", "docs/kernels.md", "docs/files.md", "docs/search.md", "docs/sklearn.md"),
-    "bench/README.md",
+    *("docs/book.md", "docs/keras.md", "bench/README.md"),
 )
 ELSEWHERE = {
     "Sequential", "compile", "fit",  # what comes next
     "dw", "db", "dx", "dy", "ld_x", "m", "n", "k",  # parts of names
     "fwd", "bwd", "out", "fn_<noun>_<verb>", "<op>_<pass>", "test_<what>_<claim>", "bench_<family>", "backquotes",
     "build/neon",  # made by a command
+    "common/layers.py", "common/trainer.py",  # the book's
 }  # fmt: skip
 """Words in backquotes that are not names of the tree."""
 
