@@ -118,7 +118,8 @@ class ProgressBar(Callback):
             self._begun, self._before = True, 0
             if self._draws():
                 self._bar = self._bar_class(
-                    total=self._steps * (self._epochs - epoch) if self._steps else None, unit=" steps", leave=False,
+                    desc=self._name(epoch), total=self._steps * (self._epochs - epoch) if self._steps else None,
+                    unit=" steps", leave=False,
                     file=self._file or sys.stderr, dynamic_ncols=True, mininterval=0.1,
                     bar_format=_FORMAT if self._steps else _FORMAT_WITHOUT_TOTAL,
                 )  # fmt: skip
