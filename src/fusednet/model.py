@@ -102,8 +102,7 @@ class Sequential:
 
     def __getstate__(self) -> dict:
         """What is pickled and copied: all but what is made anew."""
-        made = {"_plans": {}, "_predictor": None, "training": None}
-        return vars(self) | made
+        return vars(self) | {"_plans": {}, "_predictor": None, "training": None}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -493,6 +492,11 @@ class Sequential:
         -------
         float, list of float or dict
             The loss before the step; with metrics a list; by name with `return_dict`.
+
+        Raises
+        ------
+        ArithmeticError
+            If loss or gradient are not finite; the weights are then those before the step.
         """
         self._need_compiled("train_on_batch")
         feed.need_y("train_on_batch", y)
