@@ -66,8 +66,10 @@ def test_compressed_csv_and_parquet(tmp_path):
         (b"", "is empty"),
         (b"a,b\n", "no rows below the names of its 2 columns"),
         (b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*line 3"),
-        (b"a,b\n1,2,\n1,2,\n", r"more values than its first line has names \(2\)"),
+        (b"a,b\n1,2,\n3,4,x\n", r"more values than its first line has names \(2\)"),
         (b"a,b\n1,2,3\n1,2,3\n", r"more values than its first line has names \(2\)"),
+        (b"a;b\n1;2;3\n2;4;5\n", r"more values than its first line has names \(2\)"),  # 1, 2: as rows are numbered
+        (b"a,b\nx,1,2\ny,3,4\n", r"more values than its first line has names \(2\)"),
         (b"a;b;a\n1;2;3\n", "two columns with the name 'a'"),
         (b"a,b\xff\n1,2\n", r"not UTF-8 text \(byte 0xff\)"),
         (b"\x7fELF\0\0", "is not text"),
@@ -93,6 +95,8 @@ def test_the_separator_is_the_one_of_the_first_line(tmp_path, separator):
     assert list(read.columns) == ["a", "b,c;d\te|f", "g"] and read["b,c;d\te|f"].tolist() == ["2,5", "4,5"]
     (tmp_path / "t.csv").write_text("a;b;c\n1;2,5;x\n3;4,5;y,z\n")  # commas of other uses
     assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, "2,5", "x"], [3, "4,5", "y,z"]]
+    (tmp_path / "t.csv").write_text("a;b\n1;2;\n3;4;\n")  # separators at the end of rows
+    assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, 2], [3, 4]]
     (tmp_path / "t.csv").write_text("a\n1\n2\n")
     assert tabular.read(tmp_path / "t.csv")["a"].tolist() == [1, 2]
 

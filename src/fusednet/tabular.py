@@ -8,6 +8,7 @@ b) A guess (separator, task) comes with its reason, so that whoever reads it can
 
 import difflib
 import os
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +99,14 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True)
                  for sep in _SEPARATORS}
         separator = max(heads, key=lambda sep: len(heads[sep].columns))  # of equal ones the first
-        frame = pandas().read_csv(path, sep=separator, **options)
+        # without index_col=False the first values of rows that are too long would be their names; so separators may end
+        # rows, and of other values it warns
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas().errors.ParserWarning)
+            frame = pandas().read_csv(path, sep=separator, index_col=False, **options)
+    except pandas().errors.ParserWarning:
+        raise ValueError(f"{path} has rows of more values than its first line has names "
+                         f"({len(heads[separator].columns)}); wanted a name for each column") from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
@@ -109,9 +117,6 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
     _check_names(path, heads[separator].iloc[0].dropna())  # pandas has made "a.1" of a second "a"
-    if not isinstance(frame.index, pandas().RangeIndex):  # pandas takes what is too many for names of rows
-        raise ValueError(f"{path} has rows of more values than its first line has names ({len(frame.columns)}); wanted "
-                         "a name for each column")
     return frame
 
 
