@@ -28,10 +28,6 @@ def _flat(array, dtype):
     return None
 
 
-def _shape(value) -> tuple:
-    return value.shape if type(value) is np.ndarray else np.shape(value)
-
-
 class _Optimizer:
     """Goes through the arrays; the rules are the subclasses'."""
 
@@ -56,8 +52,8 @@ class _Optimizer:
         packed = type(params) is Weights and params.whole()
         one = packed and isinstance(grads, Weights) and grads.layout is params.layout and grads.whole()
         if not one:
-            self._check(params, grads)
-            self._check_states([state for name in self._states if (state := getattr(self, name)) is not None], params)
+            # one state stands for all: the first update makes them with the same keys and shapes
+            self._check(params, grads, getattr(self, self._states[0]) if self._states else None)
         for name in self._states:
             if getattr(self, name) is None:
                 zeros = params.like(0) if packed else {key: np.zeros_like(value) for key, value in params.items()}
@@ -70,52 +66,51 @@ class _Optimizer:
         for key, value in params.items():
             if type(value) is np.ndarray:
                 dtype = value.dtype
-                if dtype in (F64, F32):
-                    dtype = F64 if dtype == F64 else F32
+                if dtype is F64 or dtype is F32 or dtype in (F64, F32):
+                    dtype = F64 if dtype is F64 or dtype == F64 else F32
                     self._update_array(table, key, value, grads[key], states, arguments, dtype)
                     continue
             self._update_plain(params, key, grads[key], states, arguments)
 
-    def _check(self, params, grads) -> None:
-        where = type(self).__name__
+    def _check(self, params, grads, state) -> None:
+        """Raise where an update would fail, before it changes anything."""
+        array = np.ndarray
         for key, value in params.items():
-            if key not in grads:
-                raise KeyError(f"{where}: params has {key!r}, grads has not; wanted a gradient for each")
-            gradient = grads[key]
-            kind = (gradient.dtype if type(gradient) is np.ndarray else np.asarray(gradient).dtype).kind
-            if kind not in "biuf":
-                raise TypeError(f"{where}: grads[{key!r}] is {gradient!r}; wanted numbers")
-            if not isinstance(value, np.ndarray):
-                if not isinstance(value, numbers.Real):
-                    raise TypeError(f"{where}: params[{key!r}] is {value!r}; wanted an array of floats or a number")
-                if np.size(gradient) != 1:
-                    raise ValueError(f"{where}: grads[{key!r}] has shape {np.shape(gradient)}; wanted a number, as "
-                                     f"params[{key!r}]")
-            else:
-                if value.dtype.kind != "f":
-                    raise TypeError(f"{where}: params[{key!r}] has dtype {value.dtype}; wanted floats")
-                if not value.flags.writeable:
-                    raise ValueError(f"{where}: params[{key!r}] is read-only; wanted an array to write to")
-                shape = _shape(gradient)
-                if shape != value.shape:
-                    raise ValueError(
-                        f"{where}: grads[{key!r}] has shape {shape}; wanted {value.shape}, as params[{key!r}]"
-                    )
+            if key in grads and type(value) is array is type(gradient := grads[key]):
+                shape, dtype = value.shape, value.dtype
+                if (dtype.kind == "f" and gradient.shape == shape and value.flags.writeable
+                        and (gradient.dtype is dtype or gradient.dtype.kind in "biuf")
+                        and (state is None or (type(held := state.get(key)) is array and held.shape == shape))):
+                    continue  # what most ever are: no more is looked at
+            self._check_one(key, value, grads, state)
 
-    def _check_states(self, states, params) -> None:
-        """Raise where params has other keys or shapes than at the first update."""
+    def _check_one(self, key, value, grads, state) -> None:
         where = type(self).__name__
-        for state in states:
-            for key, value in params.items():
-                held = state.get(key)
-                if held is None:
-                    raise KeyError(f"{where}: params has {key!r}, which the first update had not; wanted the same "
-                                   "keys")
-                if type(held) is np.ndarray is type(value) and held.shape == value.shape:
-                    continue
-                if np.shape(held) != np.shape(value):
-                    raise ValueError(f"{where}: params[{key!r}] has shape {np.shape(value)}, at the first update it "
-                                     f"had {np.shape(held)}; wanted the same each time")
+        if key not in grads:
+            raise KeyError(f"{where}: params has {key!r}, grads has not; wanted a gradient for each")
+        gradient = grads[key]
+        if np.asarray(gradient).dtype.kind not in "biuf":
+            raise TypeError(f"{where}: grads[{key!r}] is {gradient!r}; wanted numbers")
+        if not isinstance(value, np.ndarray):
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"{where}: params[{key!r}] is {value!r}; wanted an array of floats or a number")
+            if np.size(gradient) != 1:
+                raise ValueError(f"{where}: grads[{key!r}] has shape {np.shape(gradient)}; wanted a number, as "
+                                 f"params[{key!r}]")
+        elif value.dtype.kind != "f":
+            raise TypeError(f"{where}: params[{key!r}] has dtype {value.dtype}; wanted floats")
+        elif not value.flags.writeable:
+            raise ValueError(f"{where}: params[{key!r}] is read-only; wanted an array to write to")
+        elif np.shape(gradient) != value.shape:
+            raise ValueError(f"{where}: grads[{key!r}] has shape {np.shape(gradient)}; wanted {value.shape}, as "
+                             f"params[{key!r}]")
+        if state is None:
+            return
+        if key not in state:
+            raise KeyError(f"{where}: params has {key!r}, which the first update had not; wanted the same keys")
+        if np.shape(state[key]) != np.shape(value):
+            raise ValueError(f"{where}: params[{key!r}] has shape {np.shape(value)}, at the first update it had "
+                             f"{np.shape(state[key])}; wanted the same each time")
 
     def _update_array(self, table, key, value, gradient, states, arguments, dtype) -> None:
         p = _flat(value, dtype)
