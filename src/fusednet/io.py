@@ -13,6 +13,7 @@ d) The document is standard JSON. What JSON lacks is an object with one key that
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import inspect
 import json
@@ -70,9 +71,10 @@ REGISTRY: dict[str, type] = {
 _NAMES = {cls: name for name, cls in REGISTRY.items()}
 
 
-def _fields(cls: type) -> list[str]:
+@functools.cache
+def _fields(cls: type) -> tuple[str, ...]:
     """What the constructor takes; it may be less than the fields, as in ReLU(), whose kind is given."""
-    return list(inspect.signature(cls).parameters)
+    return tuple(inspect.signature(cls).parameters)
 
 
 def _plain_number(value: Any) -> Any:
