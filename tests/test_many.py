@@ -179,6 +179,12 @@ def plain(rate):
     return model
 
 
+def weightless():
+    model = fn.Sequential([fn.ReLU()])
+    model.compile("sgd", "mse")
+    return model
+
+
 X_NAN = X.copy()
 X_NAN[3, 2] = np.nan
 BAD = [
@@ -189,6 +195,7 @@ BAD = [
     ([{"units": -3}], {}, ValueError, "units"),
     ([lambda: fn.Sequential([fn.Dense(3)])], {}, ValueError, "not compiled"),
     ([lambda: 3], {}, TypeError, "gave int; wanted a compiled Sequential"),
+    ([weightless], {"y": X}, ValueError, "fit_many: no layer has weights"),
     ([{"batch_size": 0}], {}, ValueError, "batch_size is 0"),
     ([{}], {"epochs": "many"}, TypeError, "epochs"),
     ([{}], {"epoch": 3}, TypeError, "did you mean 'epochs'"),
@@ -223,6 +230,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(configs, options, erro
     assert message in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
 def test_a_model_is_not_trained_twice():
     model = build()
     with pytest.raises(ValueError, match="given twice"):
@@ -232,9 +240,10 @@ def test_a_model_is_not_trained_twice():
     with pytest.raises(ValueError, match="given twice"):
         fit_many([{"seed": 3}, {"seed": 3}], X, Y, build=lambda seed: model, seed=0)
     assert len(set(bits(fit_many([lambda: model, lambda: model], X, Y, seed=0)))) == 2  # made anew with other seeds
-    estimator = pytest.importorskip("fusednet.sklearn").MLPClassifier()
+    estimator = pytest.importorskip("fusednet.sklearn").MLPClassifier(max_iter=2)
     with pytest.raises(ValueError, match="given twice"):
         fit_many([estimator, estimator], X, Y)
+    assert len(fit_many([estimator, estimator], X, Y, folds=2)) == 4 and not hasattr(estimator, "coefs_")  # of copies
     model.fit(X, Y)
     with pytest.raises(ValueError, match="has weights already"):
         fit_many([model], X, Y, folds=2)

@@ -381,8 +381,8 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
         The place of the first network among all, of which its seed is made.
     """
     # models that are not made anew would be trained by two threads at the same time
-    alone = [id(one.model) for one in recruits
-             if one.own or (division.folds is None and (seed is None or one.seeded))]
+    alone = [id(one.model) for one in recruits if (one.own and not is_estimator(one.model))
+             or (division.folds is None and (one.own or seed is None or one.seeded))]
     if len(alone) > len(set(alone)):
         raise ValueError("fit_many: a model is given twice; wanted each once, or a function that builds a new one at "
                          "each call")
@@ -393,7 +393,7 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
         given = options | one.options
         callbacks = given.pop("callbacks", None)
         data, other = shared.of(one.model, given.pop("class_weight", None))
-        one.model._check_trainable(data.x.shape[1])
+        one.model._check_trainable("fit_many")
         if other is not None:
             given["validation_data"] = other
         trainer.planned(**(_UNSAID | {name: value for name, value in given.items() if name in _UNSAID}))
