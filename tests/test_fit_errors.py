@@ -356,17 +356,42 @@ def test_what_of_the_optimizer_cannot_be_set_is_refused():
 
 def test_rows_of_numbers_that_are_no_probabilities():
     model = fn.Sequential([fn.Dense(3)], seed=0)
-    model.compile("adam", "categorical_crossentropy")
-    for value, found in ((-0.5, "-0.5"), (4.5, "4.5"), (np.nan, "NaN")):
-        y = np.full((96, 3), 1 / 3)
-        y[7, 1] = value
-        with pytest.raises(ValueError, match=f"y has {found} in row 7, column 1"):
-            model.fit(X, y)
+    for loss, wrong in (("binary_crossentropy", (-0.5, 4.5, 1.0001, np.nan)), ("categorical_crossentropy", (np.nan,))):
+        model.compile("adam", loss)
+        for value in wrong:
+            y = np.full((96, 3), 1 / 3)
+            y[7, 1] = value
+            with pytest.raises(ValueError, match=f"y has {value}.* in row 7, column 1".replace("nan", "NaN")):
+                model.fit(X, y)
     for loss in ("categorical_crossentropy", lambda y, z: (z[:, 0], z)):
         model.compile("adam", loss)
         with pytest.raises(ValueError, match=r"^y cannot be made an array"):
             model.fit(X, [[1, 2], [3]])
     assert model.memory is None
+
+
+def test_probabilities_that_pass_1_by_rounding_are_taken():
+    y = np.eye(3, dtype=np.float32)[Y]
+    y[0, 0], y[1, 1] = np.nextafter(np.float32(1), np.float32(2)), -1e-7
+    for loss in ("binary_crossentropy", "categorical_crossentropy"):
+        model = fn.Sequential([fn.Dense(3)], seed=0)
+        model.compile("adam", loss)
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_rows_times_an_advantage_are_the_gradient_of_a_policy(smoothing):
+    y = np.eye(3)[Y] * np.linspace(-2, 3, 96)[:, None]  # above 1, below 0
+    model = fn.Sequential([fn.Dense(3, "softmax")], seed=0, dtype="float64")
+    model.compile(fn.SGD(1.0), fn.losses.CategoricalCrossentropy(smoothing))
+    model.build(X.shape[1])
+    t, before = (1 - smoothing) * y + smoothing / 3, model.get_weights()
+    p = model.predict(X)
+    loss = model.train_on_batch(X, y)
+    assert np.isclose(loss, -(t * np.log(p)).sum(1).mean())
+    gradient = (t.sum(1, keepdims=True) * p - t) / 96
+    moved = [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+    assert np.allclose(moved[0], X.T @ gradient) and np.allclose(moved[1], gradient.sum(0))
 
 
 @pytest.mark.parametrize("order", [np.arange(96.0), np.full(96, 2**62), np.arange(95), None, np.full(96, True)])

@@ -14,7 +14,7 @@ import numpy as np
 
 from fusednet import errors
 from fusednet.arrays import Features, as_targets, check_finite, features, is_batches, targets
-from fusednet.labels import binary, class_weights, labels, probabilities, weights
+from fusednet.labels import binary, class_weights, labels, weights
 
 __all__ = [
     "Features",
@@ -26,7 +26,6 @@ __all__ = [
     "is_batches",
     "labels",
     "load_digits",
-    "probabilities",
     "split",
     "targets",
     "weights",

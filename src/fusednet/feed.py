@@ -146,7 +146,7 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
         if not isinstance(loss, SparseCategoricalCrossentropy) and isinstance(loss, CategoricalCrossentropy):
             soft = _soft_targets(y, outputs, what)
             if soft is not None:
-                data.kind, data.y = "targets", datasets.probabilities(soft, outputs, dtype, what)
+                data.kind, data.y = "targets", datasets.targets(soft, outputs, dtype, what)
                 return
         data.y, data.classes = datasets.labels(y, outputs, classes, what)
         data.kind, data.codes = "labels", data.y
@@ -166,7 +166,7 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
 
 
 def _soft_targets(y, outputs: int, what: str) -> np.ndarray | None:
-    """y as rows of probabilities, if that is what it is; None for labels and one-hot rows."""
+    """y as rows of numbers, if that is what it is; None for labels and one-hot rows."""
     array = datasets.as_targets(y, what)
     if array.ndim != 2 or array.shape[1] != outputs or outputs == 1:
         return None

@@ -14,6 +14,8 @@ import numpy as np
 from fusednet import backends
 from fusednet.arrays import as_array, as_targets, targets
 
+_ROUNDING = 1e-5  # by which a probability may pass 0 or 1: means of float32 numbers do
+
 # ---- classes ---------------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +223,13 @@ def binary(y, columns: int, dtype=np.float32, classes=None, what: str = "y") -> 
     a = _column(_plain(as_targets(y, what), what))
     one = a.ndim == 1 and columns == 1
     if classes is None and a.dtype.kind in "biuf" and not (one and a.dtype.kind == "b"):
-        return probabilities(a, columns, dtype, what), None
+        values = targets(a, columns, dtype, what)
+        wrong = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+        if wrong.any():
+            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            where = f"row {row}" + (f", column {column}" if columns > 1 else "")
+            raise ValueError(f"{what} has {values[row, column]:g} in {where}; wanted 0 and 1, or numbers between")
+        return values, None
     if not one:
         raise ValueError(
             f"{what} has shape {a.shape} and dtype {a.dtype}; wanted (n, {columns}), 0 and 1 for each output"
@@ -243,23 +251,6 @@ def binary(y, columns: int, dtype=np.float32, classes=None, what: str = "y") -> 
                 f"classes, or Dense({len(known)}) with the loss 'sparse_categorical_crossentropy'"
             )
     return _encoded(a, known, what).astype(dtype).reshape(-1, 1), known
-
-
-def probabilities(y, columns: int, dtype=np.float32, what: str = "y") -> np.ndarray:
-    """`fusednet.arrays.targets` that are 0, 1 or between.
-
-    Raises
-    ------
-    ValueError
-        If one is not, or as `targets`.
-    """
-    values = targets(y, columns, dtype, what)
-    wrong = (values < 0) | (values > 1)
-    if wrong.any():
-        row, column = (int(i) for i in np.argwhere(wrong)[0])
-        where = f"row {row}" + (f", column {column}" if columns > 1 else "")
-        raise ValueError(f"{what} has {values[row, column]:g} in {where}; wanted 0 and 1, or numbers between")
-    return values
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------

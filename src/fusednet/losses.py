@@ -62,7 +62,8 @@ def _smoothing(loss) -> None:
 class CategoricalCrossentropy(Loss):
     """Cross entropy of a class among several, ``-sum_j t_j log softmax(z)_j``.
 
-    y may be integer labels, strings, one-hot rows or rows of probabilities.
+    y may be integer labels, strings, one-hot rows or rows of probabilities; or of any other numbers t, of which the
+    formula holds too: one-hot rows times the advantage of an action are the gradient of a policy (Williams 1992).
 
     Parameters
     ----------
