@@ -317,6 +317,7 @@ def test_layers_and_optimizers_refuse_at_once():
         with pytest.raises(TypeError, match=message):
             make()
     assert fn.Normalization(mean=np.array(1.0), variance=np.float32(4)) == fn.Normalization(mean=1, variance=(4,))
+    assert fn.Normalization(mean=[np.array(1.0), 2], variance=[1, 4]) == fn.Normalization(mean=(1, 2), variance=(1, 4))
 
 
 def test_weights_that_are_no_numbers_change_nothing():

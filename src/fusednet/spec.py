@@ -95,7 +95,9 @@ class Layer:
     name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
-        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
+        if self.name is None:
+            return
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise ValueError(f"{self._where}: name is {self.name!r}; wanted text without '/'")
         if self.name == "document":
             raise ValueError(f"{self._where}: name is 'document', which model files need; wanted another")
@@ -378,7 +380,7 @@ class Normalization(Layer):
             value = getattr(self, name)
             if value is not None:
                 one = isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
-                values = (value.item() if hasattr(value, "item") else value,) if one else value
+                values = [v.item() if getattr(v, "ndim", 1) == 0 else v for v in ([value] if one else value)]
                 self._set(**{name: tuple(errors.real(self._where, name, v, low) for v in values)})
 
 
