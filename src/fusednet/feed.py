@@ -53,8 +53,10 @@ class Data:
 
     def check_weights(self, train: np.ndarray | None, held: np.ndarray | None) -> None:
         """Raise where all rows to train on, or all that are set aside, have the weight 0."""
+        if self.weight is None:
+            return
         for what, chosen in (("train on", train), ("validate with", held)):
-            if self.weight is not None and chosen is not None and not self.weight[chosen].any():
+            if chosen is not None and not self.weight[chosen].any():
                 raise ValueError(f"the weights of all rows to {what} are 0; wanted some above 0")
 
     def divided(self, train: np.ndarray | None, held: np.ndarray | None) -> "Data":

@@ -183,7 +183,7 @@ class Evaluation:
         self.runner.cursor[:] = 0
         self.runner.sums[:] = 0
         progress, function = Progress(), leave(self._model.loss)
-        if any(listeners.wants(name) for name in TEST_BATCH_METHODS):
+        if listeners.wants(*TEST_BATCH_METHODS):
             for batch in range(self._steps):
                 listeners.on_test_batch_begin(batch, {})
                 self.runner.advance(1, progress, leave=function)
@@ -226,7 +226,7 @@ def predict(model, x: np.ndarray, outputs: Callable[[np.ndarray], np.ndarray], s
     """Outputs of the rows of x, with callbacks told; in batches of `size` rows, where they want to hear of those."""
     listeners = CallbackList(callbacks, model, {})
     listeners.on_predict_begin({})
-    if any(listeners.wants(name) for name in PREDICT_BATCH_METHODS):
+    if listeners.wants(*PREDICT_BATCH_METHODS):
         parts = []
         for batch, begin in enumerate(range(0, len(x), size)):
             listeners.on_predict_batch_begin(batch, {})
@@ -305,9 +305,9 @@ class ArrayRows:
 
     def has(self, cursor: np.ndarray) -> bool:
         """Whether a training on these rows comes to this place: a batch may begin there, in an epoch under way."""
-        position = int(cursor[interp.POSITION])
-        return position < self.setting["rows"] and not position % self.batch and (
-            cursor[interp.EPOCH_STEP] < self.steps_per_epoch)
+        position = cursor[interp.POSITION]
+        return cursor[interp.EPOCH_STEP] < self.steps_per_epoch and (
+            not position or (position < self.setting["rows"] and not position % self.batch))
 
     def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray) -> Runner:
         """What walks the plan over the rows."""
@@ -333,8 +333,7 @@ class Fit:
         bars, given = [ProgressBar(schedule.verbose)] if schedule.verbose else [], CallbackList(callbacks)
         self.callbacks = CallbackList([*bars, *given.callbacks]) if bars else given
         self.callbacks.set_model(model)
-        self._told_of_tests = any(given.wants(name) for name in ("on_test_begin", "on_test_end", *TEST_BATCH_METHODS))
-        self._may_change = given.wants("on_train_end")  # the weights, when all steps are done
+        self._given, self._may_change = given, given.wants("on_train_end")  # the weights, when all steps are done
         self._rows = rows
         self._plan = model.plan("train", rows.feed, rows.batch, check=self.callbacks.terminate_on_nan)
         self._progress = Progress()
@@ -432,7 +431,7 @@ class Fit:
         """Whether the engine can validate by itself, before Python comes to see the end of the epoch."""
         return (self.validation is not None and self.validation.native and isinstance(self._rows, ArrayRows)
                 and isinstance(self.schedule.validation_freq, int) and self.callbacks.interval is None
-                and not self._told_of_tests)
+                and not self._given.wants("on_test_begin", "on_test_end", *TEST_BATCH_METHODS))
 
     def _fresh_cursor(self) -> np.ndarray:
         """A new training: epochs are counted anew, steps and passes over the data go on."""

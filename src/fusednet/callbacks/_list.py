@@ -124,9 +124,9 @@ class CallbackList:
         """The first `History` among the callbacks."""
         return next((callback for callback in self.callbacks if isinstance(callback, History)), None)
 
-    def wants(self, name: str) -> bool:
-        """Whether any callback overrides the method."""
-        return bool(self._calls[name])
+    def wants(self, *names: str) -> bool:
+        """Whether any callback overrides one of the methods."""
+        return any(self._calls[name] for name in names)
 
     # ---- stop and go on ----------------------------------------------------------------------------------------------
 
