@@ -415,6 +415,8 @@ def test_prepared_data_without_y():
     for call in (model.fit, model.evaluate):
         with pytest.raises(TypeError, match="y is None; wanted labels or numbers"):
             call(model.prepare(X))
+    with pytest.raises(TypeError, match="fit: validation_data: y is None; wanted labels or numbers"):
+        model.fit(X, Y, validation_data=model.prepare(X))
     assert unchanged(model) == before
 
 

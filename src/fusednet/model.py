@@ -458,6 +458,7 @@ class Sequential:
 
     def _validation(self, given, data: feed.Data, class_weight) -> feed.Data:
         if isinstance(given, feed.Data):
+            feed.need_y("fit: validation_data", given.y)
             return given
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"fit: validation_data is {type(given).__name__}; wanted (x, y) or (x, y, sample_weight)")
