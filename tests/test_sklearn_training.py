@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from scipy import sparse
+from sklearn import base as sklearn_base
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -411,6 +412,22 @@ def test_warm_start_of_other_layers_is_refused():
     estimator = ours.MLPClassifier((8,), warm_start=True, max_iter=1).fit(x, y)
     with pytest.raises(ValueError, match=r"layers of \[64, 8, 10\] units; wanted the same, not \[64, 9, 10\]"):
         estimator.set_params(hidden_layer_sizes=(9,)).fit(x, y)
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_wrong_layers_leave_what_was_learnt(networks):
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((8,), n_estimators=networks, max_iter=2, random_state=0).fit(x, y)
+    before = estimator.predict_proba(x)
+    for wrong in ({"dropout": [0.1, 0.2]}, {"activation": ["relu", "tanh"]}):
+        again = sklearn_base.clone(estimator).set_params(**wrong)
+        with pytest.raises(ValueError, match="has 2 entries, hidden_layer_sizes has 1") as caught:
+            again.fit(x, y)
+        assert not hasattr(again, "coefs_") and not hasattr(caught.value, "__notes__")  # not a member's fault
+        with pytest.raises(ValueError, match="has 2 entries"):
+            estimator.set_params(**wrong).fit(x, y)
+        estimator.set_params(**{name: getattr(ours.MLPClassifier(), name) for name in wrong})
+        assert np.array_equal(estimator.predict_proba(x), before)
 
 
 def test_members_are_averaged():

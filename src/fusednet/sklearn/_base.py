@@ -147,7 +147,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _fit(self, X, y, sample_weight, validation, incremental=False):
         parameters = resolve(self)
-        _build.check(parameters)
+        _build.hidden(parameters)
         CallbackList(parameters["callbacks"])  # refuses what is none
         if parameters["n_estimators"] > 1:
             with self._unchanged_by_errors():
@@ -214,6 +214,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 what = (f"the preset {self.preset!r} trains {parameters['n_estimators']} networks, which the default "
                         "of 1 does not change; wanted no preset")
             raise ValueError(f"{what} with {'partial_fit' if incremental else 'warm_start'}")
+        _build.layers(parameters, Task(1, None, "linear", "float32"))  # refuses what all members would
         X, y = self._validate_input(X, y, False, reset=True)
         X = X.toarray() if scipy.sparse.issparse(X) else X
         if validation[0] is not None and validation[1] is not None:
@@ -383,11 +384,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _take_weights(self) -> None:
         """Let the network have the arrays in `coefs_` and `intercepts_`, where they are not its own."""
         taken, kernels = False, self._kernels()
-        for name in ("coefs_", "intercepts_"):
-            if len(getattr(self, name)) != len(kernels):
-                raise ValueError(f"{name} has {len(getattr(self, name))} arrays; wanted {len(kernels)}, one for each "
-                                 "layer")
-        for (w, b), coef, intercept in zip(kernels, self.coefs_, self.intercepts_, strict=True):
+        coefs, intercepts = self.coefs_, self.intercepts_
+        if not len(coefs) == len(intercepts) == len(kernels):
+            name, given = ("coefs_", coefs) if len(coefs) != len(kernels) else ("intercepts_", intercepts)
+            raise ValueError(f"{name} has {len(given)} arrays; wanted {len(kernels)}, one for each layer")
+        for (w, b), coef, intercept in zip(kernels, coefs, intercepts, strict=True):
             for own, given, name in ((w, coef, "coefs_"), (b, intercept, "intercepts_")):
                 if own is not given:
                     if np.shape(given) != own.shape:
@@ -405,15 +406,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _outputs(self, X) -> np.ndarray:
         """Predictions or probabilities; the mean of several networks'."""
-        if "model_" not in vars(self):
+        known = vars(self)
+        if "model_" not in known:
             check_is_fitted(self, "model_")
-        members = vars(self).get("estimators_")
-        for member in members or ():
-            member._take_weights()
+        models = [self.model_]
+        if "estimators_" in known:
+            models = [member.model_ for member in self.estimators_]
+            for member in self.estimators_:
+                member._take_weights()
         self._take_weights()  # after those of the first member, whose network it is too
-        models = [self.model_] if members is None else [member.model_ for member in members]
         if (type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= LEAST_ROWS and X.shape[1] == self.n_features_in_
-                and X.dtype.char in "fd" and "feature_names_in_" not in vars(self) and math.isfinite(X.sum())):
+                and X.dtype.char in "fd" and "feature_names_in_" not in known and math.isfinite(X.sum())):
             with limited(self.n_threads) if len(X) > _NO_WORK else _AS_IT_IS:
                 found = [model.predict(X) for model in models]
         else:
@@ -425,8 +428,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             except ValueError:
                 validate_data(self, X, **checks)  # scikit-learn's message
                 raise
-        found = [self._natural(outputs) for outputs in found]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0)
+        if len(found) == 1:
+            return self._natural(found[0])
+        return np.mean([self._natural(outputs) for outputs in found], axis=0)
 
 
 def _weights(weight, X, name: str):

@@ -109,11 +109,6 @@ def layers(parameters: dict, task: Task, mean_weight: float = 1.0) -> list[spec.
     return found
 
 
-def check(parameters: dict) -> None:
-    """Raise what would be raised when the layers are made."""
-    layers(parameters, Task(1, None, "linear", "float32"))
-
-
 def draw_weights(parameters: dict, units: list[int], rng: np.random.RandomState) -> tuple[list, list]:
     """First weights and biases, drawn as scikit-learn draws them (Glorot & Bengio 2010): the same for the same seed.
 
