@@ -147,13 +147,15 @@ def check_last(layers: tuple[Layer, ...], loss: Loss) -> None:
         If it is a softmax and the loss contains the sigmoid, or the other way round.
     """
     last = ""
-    for layer in layers:
+    for layer in reversed(layers):
         if isinstance(layer, Dense):
             last = layer.activation.kind
-        elif isinstance(layer, Activation) and layer.kind != "linear":
+            break
+        if isinstance(layer, Activation) and layer.kind != "linear":
             last = layer.kind
-        elif isinstance(layer, BatchNormalization):
-            last = ""
+            break
+        if isinstance(layer, BatchNormalization):
+            break
     if {last, loss.head} == {"softmax", "sigmoid"}:
         raise ValueError(f"compile: the last layer is a {last}, but the loss {loss.name} contains the {loss.head}; "
                          f"wanted {loss.head!r} or no activation in the last layer, or another loss")
