@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -417,6 +418,30 @@ def test_prepared_data_without_y():
             call(model.prepare(X))
     with pytest.raises(TypeError, match="fit: validation_data: y is None; wanted labels or numbers"):
         model.fit(X, Y, validation_data=model.prepare(X))
+    assert unchanged(model) == before
+
+
+def test_prepared_data_of_another_model():
+    """Kernels find elements by labels and rows, and look no more: what is out of range would be another's memory."""
+    model, data = full(), full().prepare(X, Y)
+    model.fit(X, Y)
+    before = unchanged(model)
+    wide = fn.Sequential([fn.Dense(1000, activation="softmax")])
+    wide.compile("sgd", "sparse_categorical_crossentropy")
+    outside = np.array([0, len(X)])
+    for other, message in (
+        (wide.prepare(X, Y * 400), r"y of the data has [48]00 in row \d+; wanted classes from 0 to"),
+        (replace(data, y=data.y.astype(np.int64)), "labels of dtype int64; wanted int32"),
+        (replace(data, y=data.y[:-1]), f"{len(X)} rows of x and {len(X) - 1} of y; wanted as many"),
+        (replace(data, weight=np.ones(3, np.float32)), f"{len(X)} rows of x and 3 of weight"),
+        (replace(data, train=outside), f"train of the data has rows from 0 to {len(X)}; wanted rows from 0 to"),
+        (replace(data, held=-outside), "held of the data has rows from -"),
+        (replace(data, train=outside.astype(float)), "train of the data is .* array of int64"),
+        (replace(data, held=outside[:0]), "held of the data is .* array of int64"),
+    ):
+        for call in (model.fit, model.evaluate, lambda given: model.fit(X, Y, validation_data=given)):
+            with pytest.raises((ValueError, TypeError), match=message):
+                call(other)
     assert unchanged(model) == before
 
 

@@ -76,7 +76,7 @@ ARROWS = {
         *("fusednet.backends", "fusednet.memory", "fusednet.plan", "fusednet.runner", "fusednet.threads"),
     ),
     "fusednet.objective": ("fusednet.runner", "fusednet.spec", "fusednet.trainer"),
-    "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner"),
+    "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
     "fusednet.trainer": (
         *("fusednet.backends.interp", "fusednet.callbacks", "fusednet.errors", "fusednet.feed", "fusednet.history"),
         *("fusednet.losses", "fusednet.plan", "fusednet.runner"),

@@ -14,12 +14,13 @@ import numpy as np
 
 from fusednet import errors
 from fusednet.arrays import Features, as_targets, check_finite, features, is_batches, targets
-from fusednet.labels import binary, class_weights, labels, weights
+from fusednet.labels import binary, check_codes, class_weights, labels, weights
 
 __all__ = [
     "Features",
     "as_targets",
     "binary",
+    "check_codes",
     "check_finite",
     "class_weights",
     "features",

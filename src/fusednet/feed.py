@@ -16,6 +16,7 @@ from fusednet.datasets import is_batches, split
 from fusednet.losses import BinaryCrossentropy, CategoricalCrossentropy, Custom, Loss, SparseCategoricalCrossentropy
 from fusednet.plan import Feed
 from fusednet.runner import Source
+from fusednet.spec import Network
 
 __all__ = ["Data", "is_batches", "prepare", "split"]
 
@@ -58,6 +59,30 @@ class Data:
         for what, chosen in (("train on", train), ("validate with", held)):
             if chosen is not None and not self.weight[chosen].any():
                 raise ValueError(f"the weights of all rows to {what} are 0; wanted some above 0")
+
+    def checked(self, where: str, network: Network | None) -> "Data":
+        """These data, which have y, and whose rows and labels are within their arrays and the outputs of a network.
+
+        Who prepares data for a model has them so. But they may be given to another one, and kernels look no more.
+        """
+        need_y(where, self.y)
+        n = len(self.x)
+        for name, array in (("y", self.y), ("weight", self.weight)):
+            if array is not None and len(array) != n:
+                raise ValueError(f"{where}: the data have {n} rows of x and {len(array)} of {name}; wanted as many")
+        if self.kind == "labels":
+            if self.y.dtype != np.int32:
+                raise TypeError(f"{where}: the data have labels of dtype {self.y.dtype}; wanted int32")
+            datasets.check_codes(self.y, (network and network.outputs) or self.x.shape[1], f"{where}: y of the data")
+        for name, rows in (("train", self.train), ("held", self.held)):
+            if rows is None:
+                continue
+            if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype != np.int64 or not rows.size:
+                raise TypeError(f"{where}: {name} of the data is {rows!r:.60}; wanted rows, an array of int64")
+            if rows.min() < 0 or rows.max() >= n:
+                raise ValueError(f"{where}: {name} of the data has rows from {rows.min()} to {rows.max()}; wanted rows "
+                                 f"from 0 to {n - 1}")
+        return self
 
     def divided(self, train: np.ndarray | None, held: np.ndarray | None) -> "Data":
         """The same arrays, with the rows to train on (None: all) and those set aside (None: none)."""

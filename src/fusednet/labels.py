@@ -176,15 +176,28 @@ def labels(y, outputs: int, classes=None, what: str = "y") -> tuple[np.ndarray, 
 def _in_range(a: np.ndarray, outputs: int, what: str) -> np.ndarray:
     """Integers as int32, each in 0 .. outputs - 1."""
     a = np.require(a, a.dtype.newbyteorder("="), "CA")
+    check_codes(a, outputs, what)
+    return a.astype(np.int32)
+
+
+def check_codes(codes: np.ndarray, outputs: int, what: str = "y") -> None:
+    """Raise unless all codes are in 0 .. outputs - 1: kernels find elements by them.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,), contiguous
+    outputs : int
+    what : str
+        The argument's name, for the message.
+    """
     first = np.empty(1, np.int64)
-    backends.current().find_outside(first, a, outputs)
+    backends.current().find_outside(first, codes, outputs)
     if first[0] >= 0:
         row = int(first[0])
         raise ValueError(
-            f"{what} has {a[row]} in row {row}; wanted classes from 0 to {outputs - 1} (the model has {outputs} "
+            f"{what} has {codes[row]} in row {row}; wanted classes from 0 to {outputs - 1} (the model has {outputs} "
             "outputs)"
         )
-    return a.astype(np.int32)
 
 
 # ---- yes and no ------------------------------------------------------------------------------------------------------

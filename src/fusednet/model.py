@@ -382,7 +382,8 @@ class Sequential:
             return fit.run()
         ready = isinstance(x, feed.Data)
         feed.need_y("fit", x.y if ready else y)
-        data = x if ready else self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        data = x.checked("fit", self.network) if ready else self.prepare(x, y, sample_weight=sample_weight,
+                                                                         class_weight=class_weight)
         if batch_size is None:
             schedule.batch = len(data.x)
         train, held = self._split(data, validation_split, split, validation_data)
@@ -440,13 +441,12 @@ class Sequential:
             raise ValueError("the model has no layers; wanted at least one")
         if x is None:
             raise TypeError("x is None; wanted an array, a data frame or batches")
-        known = self.memory is not None
         if y is not None:
             outputs = self.network.outputs
             if outputs is None:
                 outputs = feed.prepare(x).x.shape[1]
             options |= {"loss": self.loss, "outputs": outputs, "dtype": self._dtype, "classes": self.classes_}
-        features = self.network.features if known else None
+        features = self.network.features if self.memory is not None else None
         return feed.prepare(x, y, features=features, names=self.feature_names_, **options)
 
     def _split(self, data: feed.Data, fraction: float, how: str, validation_data):
@@ -458,8 +458,7 @@ class Sequential:
 
     def _validation(self, given, data: feed.Data, class_weight) -> feed.Data:
         if isinstance(given, feed.Data):
-            feed.need_y("fit: validation_data", given.y)
-            return given
+            return given.checked("fit: validation_data", self.network)
         if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
             raise TypeError(f"fit: validation_data is {type(given).__name__}; wanted (x, y) or (x, y, sample_weight)")
         classes = data.classes if data.classes is not None else self.classes_
@@ -548,7 +547,8 @@ class Sequential:
         self._need_compiled("evaluate")
         self._need_weights("evaluate")
         feed.need_y("evaluate", x.y if isinstance(x, feed.Data) else y, x)
-        data = x if isinstance(x, feed.Data) else self.prepare(x, y, sample_weight=sample_weight)
+        data = x.checked("evaluate", self.network) if isinstance(x, feed.Data) else self.prepare(
+            x, y, sample_weight=sample_weight)
         size = None if batch_size is None else errors.integer("evaluate", "batch_size", batch_size, 1)
         steps = None if steps is None else errors.integer("evaluate", "steps", steps, 1)
         logs = trainer.evaluate(self, trainer.Evaluation(self, data, data.held, size, steps), callbacks, verbose)
