@@ -445,6 +445,15 @@ def test_prepared_data_of_another_model():
     assert unchanged(model) == before
 
 
+def test_fit_in_a_callback_is_refused():
+    model = full()
+    again = fn.LambdaCallback(on_epoch_end=lambda epoch, logs: model.fit(X, Y))
+    with pytest.raises(RuntimeError, match="fit: the model is being trained; wanted after the end of that"):
+        model.fit(X, Y, epochs=3, callbacks=[again])
+    assert model.training is None and model.history.epoch == [0]
+    assert model.fit(X, Y, epochs=3, resume=True).epoch == [0, 1, 2]
+
+
 def test_compile_in_a_callback_is_refused():
     model = full()
     again = fn.LambdaCallback(on_epoch_end=lambda epoch, logs: model.compile("sgd", "mse"))

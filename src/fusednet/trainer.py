@@ -380,6 +380,9 @@ class Fit:
 
     def begin(self) -> None:
         """All that can fail before the first step; callbacks are told that the training begins."""
+        if self.model.training is not None:  # its cursor would be moved by two
+            raise RuntimeError("fit: the model is being trained; wanted after the end of that training")
+        self.model.training = self
         model, schedule, keys = self.model, self.schedule, ["loss", *(metric.name for metric in self.model.metrics)]
         validated = [f"val_{key}" for key in keys] if self.validation is not None else []
         params = {"verbose": schedule.verbose, "epochs": schedule.epochs, "steps": self.steps_per_epoch,
@@ -389,7 +392,7 @@ class Fit:
             listener.set_model(model)
             listener.set_params(params)
         model.stop_training = False
-        model.left, model.training, model.history = left, self, self.history
+        model.left, model.history = left, self.history
         self.history.on_train_begin()
         self.callbacks.on_train_begin({})  # a backup may bring another `left`
         left = model.left
