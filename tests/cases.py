@@ -505,7 +505,7 @@ def _uniform_above(kernel):
 
     for i, n in enumerate(FLAT):
         yield case(f"{n}", n, (0.2, 0.5, 0.8)[i % 3], layout=_turn(i))
-    for place in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624):
+    for place in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624, 625, 1000, 2**31 - 1, -1, -(2**31)):
         yield case(f"from-{place}", 700, state=f"twister_at_{place}")
     for limit in (0.0, 1.0, 1 - 2.0**-53, 2.0**-53, -1.0, np.nan):
         yield case(f"limit-{limit:.17g}", 331, limit)

@@ -298,14 +298,14 @@ def _twister_at(place: int | None):
     def draw(d):
         """Words and place of a Mersenne Twister."""
         words = d.rng.integers(0, 2**32, 625, dtype=np.uint32)
-        words[624] = d.rng.integers(0, 625) if place is None else place
+        words[624] = (d.rng.integers(0, 625) if place is None else place) % 2**32
         return words.view(np.int32)
 
     return draw
 
 
 RECIPES["twister"] = _twister_at(None)
-for _at in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624):
+for _at in (0, 1, 226, 227, 228, 396, 397, 622, 623, 624, 625, 1000, 2**31 - 1, -1, -(2**31)):
     RECIPES[f"twister_at_{_at}"] = _twister_at(_at)
 
 

@@ -30,7 +30,7 @@ static void fn_mersenne_draw(uint32_t *words, int64_t count, uint32_t *state)
 {
     int64_t at = state[FN_MERSENNE];
     while (count > 0) {
-        if (at == FN_MERSENNE) {
+        if (at >= FN_MERSENNE) { /* also where somebody has set a place that there is not */
             fn_mersenne_renew(state);
             at = 0;
         }

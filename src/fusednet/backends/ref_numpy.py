@@ -317,7 +317,8 @@ _twister = np.random.RandomState()
 
 @_kernel
 def uniform_above(y, state, limit):
-    _twister.set_state(("MT19937", state[:624].view(np.uint32), state[624]))
+    place = state[624] if 0 <= state[624] < 624 else 624  # NumPy would take any, and read there
+    _twister.set_state(("MT19937", state[:624].view(np.uint32), place))
     y[...] = _twister.random_sample(len(y)) > limit
     _, words, state[624], *_ = _twister.get_state()
     state[:624] = words.view(np.int32)

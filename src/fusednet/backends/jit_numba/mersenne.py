@@ -25,7 +25,7 @@ def _renew(state):
 @helper
 def _draw(state):
     """The next word, tempered."""
-    if state[_WORDS] == _WORDS:
+    if not 0 <= state[_WORDS] < _WORDS:  # NumPy lets a place be set that there is not
         _renew(state)
         state[_WORDS] = 0
     word = np.uint32(state[state[_WORDS]])
