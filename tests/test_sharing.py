@@ -57,6 +57,11 @@ def test_what_became_slow_is_left():
     assert taken[900][0] == [1, 2, 2, 2, 2, 2, 2] and taken[-1][0] == [1, 1, 1, 1, 1, 1, 1]
 
 
+def test_trials_come_again_where_the_clock_sees_no_time():
+    taken = sharing(SMALL, 2, 20_000, lambda step, parts: 0.0)
+    assert sum(measured for _, measured in taken) > 4 * TRIAL
+
+
 def test_some_long_steps_do_not_decide():
     def seconds(step, parts):
         return _handover(500)(step, parts) + 1.0 * (step % 3 == 0)

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #define SECONDS_OF_USE 0.2
+#define LONGEST_USE 1e12      /* steps: a coarse clock may say that a step takes no time */
 #define USES_OF_TRIAL 30      /* steps that a grain is used, over the steps of its trials, in the end */
 #define USES_AT_FIRST 1       /* and after a trial that another grain has won than the one before */
 #define HOPELESS 1.25         /* a grain this many times slower after so many steps is tried no longer */
@@ -77,7 +78,7 @@ static int64_t steps_of_use(const fn_share *share)
 {
     const int64_t trials = (int64_t)FN_SHARE_STEPS * share->count;
     if (share->best != share->winner) return USES_AT_FIRST * trials;
-    const double most = SECONDS_OF_USE / share->shortest;
+    const double some = SECONDS_OF_USE / share->shortest, most = some < LONGEST_USE ? some : LONGEST_USE;
     const int64_t longest = most > (double)(USES_OF_TRIAL * trials) ? (int64_t)most : USES_OF_TRIAL * trials;
     return 2 * share->use < longest ? 2 * share->use : longest;
 }
