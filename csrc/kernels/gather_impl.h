@@ -129,7 +129,8 @@ FN_DEFINE(gather_labels)
 #define FN_OUTSIDE_BLOCK 1024 /* labels of which the largest is found before any is looked for */
 
 /* The lowest i with (unsigned)index[i] > last, or -1: a negative label is a large one when it is taken as unsigned. The
- * largest of a block needs no branch, so the compiler makes vectors of it. */
+ * largest of a block needs no branch, so the compiler makes vectors of it. What was seen in a block need not be there any
+ * more when it is looked for: another thread may write, so the search ends with the block. */
 #define FN_OUTSIDE(name, TYPE, UNSIGNED)                                                                \
     static int64_t fn_outside_##name(const TYPE *index, int64_t m, UNSIGNED last)                       \
     {                                                                                                   \
@@ -140,7 +141,7 @@ FN_DEFINE(gather_labels)
                 const UNSIGNED label = (UNSIGNED)index[i];                                              \
                 largest = label > largest ? label : largest;                                            \
             }                                                                                           \
-            for (int64_t i = begin; largest > last; i++)                                                \
+            for (int64_t i = begin; largest > last && i < end; i++)                                     \
                 if ((UNSIGNED)index[i] > last) return i;                                                \
         }                                                                                               \
         return -1;                                                                                      \
@@ -187,7 +188,8 @@ FN_DEFINE(find_outside)
 #define FN_NONFINITE_BLOCK 1024 /* elements that are tested together before any is looked for */
 #define FN_NONFINITE_SIDE 8     /* vectors side by side, to hide the latency of one */
 
-/* The first of n elements that is no finite number, or -1. 0 x is NaN for just those, and a sum with NaN is NaN. */
+/* The first of n elements that is no finite number, or -1. 0 x is NaN for just those, and a sum with NaN is NaN.
+ * The search ends with the block, as above. */
 #define FN_NONFINITE(S, TYPE)                                                                           \
     static int64_t fn_nonfinite_##S(const TYPE *x, int64_t n)                                           \
     {                                                                                                   \
@@ -207,8 +209,8 @@ FN_DEFINE(find_outside)
             }                                                                                           \
             for (int k = 1; k < FN_NONFINITE_SIDE; k++) sum[0] = v_add_##S(sum[0], sum[k]);             \
             if (v_all_##S(v_eq_##S(sum[0], zero))) continue;                                            \
-            for (i = begin; x[i] * 0 == 0;) i++;                                                        \
-            return i;                                                                                   \
+            for (i = begin; i < end; i++)                                                               \
+                if (x[i] * 0 != 0) return i;                                                            \
         }                                                                                               \
         return -1;                                                                                      \
     }

@@ -163,7 +163,7 @@ FN_INLINE V FN_NAME(fn_row_at)(const FN_T *z, int64_t j, int64_t n)
     return FN_NAME(fn_load_row)(z + j, n - j < LANES ? n - j : LANES);
 }
 
-/* The place of the first largest of n > 0 elements. */
+/* The place of the first largest of n > 0 elements; one of them even if another thread writes to them meanwhile. */
 static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
 {
     V best = VF(set1)(-(FN_T)INFINITY);
@@ -175,12 +175,12 @@ static int64_t FN_NAME(fn_first_largest)(const FN_T *z, int64_t n)
     }
     int64_t at = 0;
     if (!ordered) {
-        while (z[at] == z[at]) at++;
+        while (at < n - 1 && z[at] == z[at]) at++;
         return at;
     }
     const FN_T largest = VF(largest)(best);
-    while (VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
-    while (z[at] < largest) at++;
+    while (at + LANES < n && VF(all)(VF(gt)(VF(set1)(largest), FN_NAME(fn_row_at)(z, at, n)))) at += LANES;
+    while (at < n - 1 && z[at] < largest) at++;
     return at;
 }
 
