@@ -410,3 +410,25 @@ def test_number_of_threads_changes_between_calls(table):
             assert work.right()
     finally:
         fusednet.set_num_threads(before)
+
+
+NO_KEYS = """
+import ctypes, hashlib
+import numpy as np
+from fusednet import _native, backends
+library, key = ctypes.CDLL(None), ctypes.c_uint()
+while library.pthread_key_create(ctypes.byref(key), None) == 0:
+    pass
+try:
+    backends.select("native").softmax_fwd(np.empty((2, 2)), np.zeros((2, 2)))
+except MemoryError as error:
+    print(error)
+"""
+
+
+@needs_native
+@pytest.mark.skipif(sys.platform != "linux", reason="how many keys there are is the system's")
+def test_without_a_key_for_scratch():
+    """The scratch of a thread would be in the place of what another library keeps there."""
+    done = fresh(NO_KEYS, FUSEDNET_BACKEND="native")
+    assert done.returncode == 0 and "no memory for a kernel's scratch" in done.stdout, done.stderr

@@ -38,16 +38,21 @@ struct fn_team {
 
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static pthread_key_t scratch_key;
+static int no_scratch_key; /* a process has 1024 of them on Linux, and other libraries want some */
 
-static void make_scratch_key(void) { pthread_key_create(&scratch_key, free); }
+static void make_scratch_key(void) { no_scratch_key = pthread_key_create(&scratch_key, free) != 0; }
 
 void *fn_scratch(void)
 {
     pthread_once(&scratch_once, make_scratch_key);
+    if (no_scratch_key) return NULL;
     void *scratch = pthread_getspecific(scratch_key);
     if (!scratch) {
         scratch = aligned_alloc(4096, FN_SCRATCH_BYTES);
-        pthread_setspecific(scratch_key, scratch);
+        if (scratch && pthread_setspecific(scratch_key, scratch) != 0) {
+            free(scratch);
+            scratch = NULL;
+        }
     }
     return scratch;
 }
@@ -132,7 +137,9 @@ static void *helper(void *argument)
             }
             pthread_mutex_lock(&team->parking);
             atomic_fetch_add(&team->parked, 1);
-            while (current_job(team) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->parking);
+            /* with the order of all that is not relaxed: either this sees the new job, or who began it has seen `parked` */
+            while ((uint32_t)(atomic_load(&team->turn) >> 32) == seen && !atomic_load(&team->stop))
+                pthread_cond_wait(&team->wake, &team->parking);
             atomic_fetch_sub(&team->parked, 1);
             pthread_mutex_unlock(&team->parking);
             leave_callers_cpu(team, number);

@@ -27,7 +27,8 @@ void fn_team_hold(fn_team *team, int more);
 /* Runs kernel(args, part) for every part of `parts` (1 to FN_MAX_PARTS); returns when all are done. */
 void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts);
 
-/* This thread's scratch of FN_SCRATCH_BYTES, made at its first use and freed with the thread; NULL if memory is out. */
+/* This thread's scratch of FN_SCRATCH_BYTES, made at its first use and freed with the thread; NULL if memory is out, or
+ * the process has no key left for what is a thread's own. */
 void *fn_scratch(void);
 
 #endif
