@@ -422,6 +422,25 @@ def test_a_long_prediction_hears_an_interrupt():
     assert np.array_equal(made.predict(long), whole)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_a_prediction_ends_although_its_time_is_over(monkeypatch):
+    """As one whose last layer takes longer than the time after which an interrupt is looked for."""
+    monkeypatch.setattr(predictor, "SECONDS", 0.0)
+    made, long = network("wide"), rows(20_000)
+    whole = made.predict(long)
+
+    def give_up(number, frame):
+        raise AssertionError("the prediction has begun again and again")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 20)
+        assert keeps(made, long) and np.array_equal(made.predict(long), whole)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_mixed_networks_within_a_step():
     """A loss of one's own asks for a prediction, small or long, in the middle of a step."""
     made, asked = network("softmax"), []

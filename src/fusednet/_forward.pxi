@@ -136,6 +136,7 @@ cdef class Forward:
         return FN_RUN_DONE if first[0] < 0 else FN_RUN_CHECK
 
     cdef int walk(self, fn_team *used) noexcept nogil:
-        """The steps that are left."""
+        """The steps that are left. When all are done it does not matter that time is over too."""
         cdef int64_t done, left = self.run.run.steps_per_epoch - self.run.run.cursor.epoch_step
-        return fn_run_advance(&self.run.run, left, self.seconds, used, &done)
+        cdef int status = fn_run_advance(&self.run.run, left, self.seconds, used, &done)
+        return FN_RUN_DONE if self.run.run.cursor.epoch > 0 else status
