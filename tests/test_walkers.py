@@ -9,6 +9,7 @@ c) Parts are forced (`native.force_parts`) where a network is too small to be di
    done one after the other: whatever a part of a phase needs of another part is then not there yet.
 """
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -272,3 +273,50 @@ def test_any_number_of_parts_gives_the_same_bits_in_python(training, in_python, 
     for count in (2, 3, 8):
         forced_parts(count)
         same_bits(fitted(training), whole)
+
+
+# ---- what the C loop does not go into --------------------------------------------------------------------------------
+
+
+def _native_run(steps: int | None = None):
+    """A runner of the C loop, 40 rows in batches of 16, and its cursor."""
+    training = next(t for t in TRAININGS if t.name == "one-layer")
+    made = model(training, "float32", begun=True)
+    given, plan = planned(made, training, True)
+    cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+    source = given.source(shuffled=True)
+    return Runner(plan, made.memory, source, cursor=cursor, scalars=made.scalars, steps_per_epoch=steps), cursor
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    (interp.POSITION, -BATCH), (interp.POSITION, 1), (interp.POSITION, ROWS), (interp.POSITION, 1 << 40),
+    (interp.EPOCH_STEP, -1), (interp.EPOCH_STEP, 3), (interp.OP, -1), (interp.OP, 1000)])
+def test_a_cursor_where_no_run_is_is_refused(place, value):
+    walker, cursor = _native_run()
+    walker.advance(1)
+    before = cursor.copy()
+    cursor[place] = value
+    with pytest.raises(ValueError, match="the cursor is at row .*, which a run of 40 rows in batches of 16, 3 steps"):
+        walker._run.advance(walker.numbers(1), 1.0)
+    cursor[:] = before
+    walker.advance(1)
+
+
+def test_numbers_that_are_missing_are_refused():
+    walker, _ = _native_run()
+    with pytest.raises(ValueError, match="scalars has 0 columns, the programs take"):
+        walker._run.advance(np.empty((1, 0)), 1.0)
+
+
+def test_a_run_is_walked_by_one_thread():
+    walker, cursor = _native_run(1 << 40)  # and no end of an epoch at which the call would come back
+    numbers, ended = walker.numbers(1 << 20), []  # more steps than there is time for
+    first = threading.Thread(target=lambda: ended.append(walker._run.advance(numbers, 0.5)))
+    first.start()
+    while not cursor[interp.STEP]:
+        pass
+    with pytest.raises(RuntimeError, match="under way in another thread"):
+        walker._run.advance(numbers[:1], 1.0)
+    first.join()
+    assert ended[0][1] == cursor[interp.STEP]
+    walker.advance(1)

@@ -44,6 +44,8 @@ cdef class Forward:
         cdef Program program
         cdef int held = 0
         cdef int64_t i, patches = 0
+        if run.numbers:
+            raise ValueError("a plan that predicts has no numbers that change from step to step")
         self.run, self.find_nonfinite, self.ndarray, self.empty, self.seconds = run, find_nonfinite, ndarray, empty, seconds
         self.rows, self.features = x.shape
         self.shape, self.dtype, self.itemsize, self.bytes_in = out.shape, out.dtype, x.itemsize, x.nbytes

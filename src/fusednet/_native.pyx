@@ -55,7 +55,7 @@ cdef list retired = []    # addresses of teams that such calls may still use
 cdef int forced_parts = 0
 
 
-def set_threads(int threads):
+def set_threads(threads):
     """Use `threads` threads from now on; the old team is dissolved as soon as nobody works with it."""
     global team, team_threads
     if not 1 <= threads <= FN_MAX_PARTS:
@@ -208,8 +208,7 @@ cdef class Kernel:
         cdef fn_slot slots[MAX_SLOTS]
         cdef int held = 0
         if len(arguments) != self.parameters:
-            names = ", ".join(a.name for a in self.signature.parameters)
-            raise TypeError(f"{self.signature.name} takes {self.parameters} arguments ({names}), {len(arguments)} given")
+            self.refuse_number(arguments)
         memset(slots, 0, sizeof(slots))
         try:
             self.run(arguments, buffers, slots, &held)
@@ -223,6 +222,8 @@ cdef class Kernel:
         cdef Py_buffer buffers[MAX_ARGUMENTS]
         cdef fn_slot slots[MAX_SLOTS]
         cdef int held = 0
+        if len(arguments) != self.parameters:
+            self.refuse_number(arguments)
         memset(slots, 0, sizeof(slots))
         try:
             self.fill(arguments, buffers, slots, &held)
@@ -321,6 +322,10 @@ cdef class Kernel:
     cdef name(self, int k):
         return f"{self.signature.name}: {self.signature.parameters[k].name}"
 
+    cdef refuse_number(self, tuple arguments):
+        names = ", ".join(a.name for a in self.signature.parameters)
+        raise TypeError(f"{self.signature.name} takes {self.parameters} arguments ({names}), {len(arguments)} given")
+
     cdef refuse_dtype(self, int k, argument, int dtype):
         wanted = self.signature.parameters[k].dtype
         if wanted == "T":
@@ -383,7 +388,7 @@ def flat_in_place(tuple arrays, tuple others=()):
     cdef Py_buffer *first = &buffers[0]
     cdef int held = 0, k, j, code
     cdef Py_ssize_t count = len(arrays)
-    if count + len(others) > MAX_ASKED:
+    if count == 0 or count + len(others) > MAX_ASKED:
         return None
     try:
         for a in arrays:
@@ -465,7 +470,7 @@ def probe(int isa, bint is_double, str what, array, int64_t repeat):
             fn_probe_run(table, t, number, NULL, 0, repeat, used, parts)
         leave_team()
         return (table.probe[t].fma_flop if number == FN_PROBE_FMA else table.probe[t].dot_flop) * repeat * parts
-    PyObject_GetBuffer(array, &b, PyBUF_STRIDES | PyBUF_WRITABLE)
+    PyObject_GetBuffer(array, &b, PyBUF_WRITABLE)  # without strides: contiguous
     try:
         if <size_t>b.buf % 64 or b.itemsize != (8 if is_double else 4) or b.len // b.itemsize % (1024 * parts):
             raise ValueError(f"a probe's array is of its dtype, on a 64-byte boundary, and a multiple of {1024 * parts} long")

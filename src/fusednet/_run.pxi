@@ -40,6 +40,7 @@ cdef class Program:
     cdef int dtype
     cdef readonly list arrays        # what the slots point into
     cdef list fed                    # for each patch the array whose rows the cursor goes through, or None
+    cdef int64_t numbers             # how many a step has of those that change from step to step
     cdef int64_t rows                # the fewest rows of an array whose rows the cursor goes through
     cdef int64_t patch_count, slot_count
     cdef int64_t cost                # of all ops: cycles, about
@@ -98,7 +99,7 @@ cdef class Program:
         arguments = tuple([argument if kind is None else argument.stand_in
                            for argument, kind in zip(bound.arguments, kinds)])
         if len(arguments) != kernel.parameters:
-            raise TypeError(f"{bound.kernel} takes {kernel.parameters} arguments, {len(arguments)} given")
+            kernel.refuse_number(arguments)
         try:
             dtype = kernel.fill(arguments, buffers, slots, &held)
         finally:
@@ -121,6 +122,7 @@ cdef class Program:
             if argument.patch == "scalar":
                 patch.kind = FN_PATCH_INT if kernel.parameter[k].kind == INTEGER else FN_PATCH_REAL
                 patch.source = argument.column
+                self.numbers = max(self.numbers, patch.source + 1)
             elif argument.patch == "load":
                 patch.kind = FN_PATCH_LOAD
                 address_of(argument.array, False, &one)
@@ -171,6 +173,8 @@ cdef class Run:
     cdef readonly Run following      # see `follow`
     cdef int64_t every
     cdef readonly bint owes          # whether an epoch has ended after which `following` is not through
+    cdef bint walked                 # while a call is under way
+    cdef int64_t numbers             # of a step, that the programs take
 
     def __init__(self, int isa, bint is_double, Program full, Program tail, int64_t rows, int64_t batch,
                  int64_t steps_per_epoch, order, chosen, uint64_t seed, cursor, sums, records):
@@ -190,22 +194,23 @@ cdef class Run:
         self.run.batch = batch
         self.run.steps_per_epoch = steps_per_epoch
         self.run.seed = seed
+        self.numbers = max(full.numbers, 0 if tail is None else tail.numbers)
         if order is not None:
-            expect("order", order, 8, rows)
+            expect("order", order, "i", rows)
             address_of(order, True, &b)
             self.run.order = <int64_t *>b.buf
         if chosen is not None:
-            expect("chosen", chosen, 8, rows)
+            expect("chosen", chosen, "i", rows)
             address_of(chosen, False, &b)
             self.run.chosen = <const int64_t *>b.buf
-        expect("cursor", cursor, 8, CURSOR_FIELDS)
+        expect("cursor", cursor, "i", CURSOR_FIELDS)
         address_of(cursor, True, &b)
         self.run.cursor = <fn_cursor *>b.buf
-        expect("sums", sums, 8, len(sums))
+        expect("sums", sums, "f", len(sums))
         address_of(sums, True, &b)
         self.run.sums = <double *>b.buf
         self.run.sum_count = len(sums)
-        expect("records", records, 8, records.shape[0] * len(sums))
+        expect("records", records, "f", records.shape[0] * len(sums))
         address_of(records, True, &b)
         self.run.records = <double *>b.buf
         self.run.record_capacity = records.shape[0]
@@ -217,6 +222,8 @@ cdef class Run:
         """
         if every < 1:
             raise ValueError(f"a run that follows each {every} epochs")
+        if following.numbers:
+            raise ValueError("a run that follows has no numbers that change from step to step")
         self.following, self.every = following, every
 
     @property
@@ -249,7 +256,12 @@ cdef class Run:
         cdef int64_t steps = scalars.shape[0], done = 0
         cdef int status
         cdef fn_team *used
-        expect("scalars", scalars, 8, steps * scalars.shape[1])
+        expect("scalars", scalars, "f", steps * scalars.shape[1])
+        if scalars.shape[1] < self.numbers:
+            raise ValueError(f"scalars has {scalars.shape[1]} columns, the programs take {self.numbers}")
+        self.check_place()
+        if self.following is not None:
+            self.following.check_place()
         if (team_threads > 1 or forced_parts) and team == NULL:
             make_team()
         PyObject_GetBuffer(scalars, &b, 0)
@@ -258,12 +270,14 @@ cdef class Run:
         self.run.record_count = 0
         self.run.share.forced = forced_parts
         used = take_team()
+        self.mark(True)
         with nogil:
             if self.following is None:
                 status = fn_run_advance(&self.run, steps, seconds, used, &done)
             else:
                 self.following.run.share.forced = forced_parts
                 status = advance_both(self, self.following, steps, seconds, used, &done)
+        self.mark(False)
         leave_team()
         PyBuffer_Release(&b)
         if status == FN_RUN_NO_MEMORY:
@@ -277,6 +291,24 @@ cdef class Run:
         else:
             word = "left"
         return word, done, self.run.record_count
+
+    cdef int check_place(self) except -1:
+        """Raise where the loop would leave the arrays, or is at work in another thread."""
+        cdef const fn_cursor *at = self.run.cursor
+        if self.walked:
+            raise RuntimeError("a step of this training is under way in another thread; wanted one thread at a time")
+        if (at.position < 0 or at.position >= self.run.rows or at.position % self.run.batch != 0 or at.epoch_step < 0
+                or at.epoch_step >= self.run.steps_per_epoch or at.op < 0
+                or at.op > self.run.program[self.run.rows - at.position < self.run.batch].count):
+            raise ValueError(f"the cursor is at row {at.position}, step {at.epoch_step} of an epoch and op {at.op}, which "
+                             f"a run of {self.run.rows} rows in batches of {self.run.batch}, {self.run.steps_per_epoch} "
+                             "steps per epoch, never is")
+        return 0
+
+    cdef void mark(self, bint walked) noexcept:
+        self.walked = walked
+        if self.following is not None:
+            self.following.walked = walked
 
 
 cdef int advance_both(Run one, Run other, int64_t steps, double seconds, fn_team *used, int64_t *done) noexcept nogil:
@@ -317,21 +349,23 @@ cdef int advance_both(Run one, Run other, int64_t steps, double seconds, fn_team
             return status
 
 
-cdef int expect(str name, array, int itemsize, int64_t elements) except -1:
-    if array.itemsize != itemsize or array.size != elements or not array.flags.c_contiguous:
+cdef int expect(str name, array, str kind, int64_t elements) except -1:
+    flags = array.flags
+    if (array.dtype.kind != kind or array.itemsize != 8 or not array.dtype.isnative or array.size != elements
+            or not flags.c_contiguous or not flags.aligned):
         raise ValueError(f"{name} of shape {array.shape} and dtype {array.dtype}; wanted {elements} contiguous elements of "
-                         f"{itemsize} bytes")
+                         f"{'int64' if kind == 'i' else 'float64'}")
     return 0
 
 
 def shuffle(order, chosen, seed, int64_t number):
     """Write the order of pass `number` into `order` (int64); see fn_shuffle in csrc/include/run.h."""
     cdef Py_buffer b, c
-    expect("order", order, 8, order.size)
+    expect("order", order, "i", order.size)
     address_of(order, True, &b)
     c.buf = NULL
     if chosen is not None:
-        expect("chosen", chosen, 8, order.size)
+        expect("chosen", chosen, "i", order.size)
         address_of(chosen, False, &c)
     fn_shuffle(<int64_t *>b.buf, <const int64_t *>c.buf, order.size, <uint64_t>seed, number)
 
