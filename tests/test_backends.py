@@ -412,6 +412,45 @@ def test_number_of_threads_changes_between_calls(table):
         fusednet.set_num_threads(before)
 
 
+SIGNAL_IN_A_PREDICTION = """
+import os, signal, sys
+import numpy as np
+import fusednet as fn
+from fusednet import backends, predictor
+backends.select("native")
+fn.set_num_threads(3)
+predictor.SECONDS = 0.0  # signals are looked for again and again within a call
+model = fn.Sequential([fn.Dense(512, activation="relu") for _ in range(4)])
+model.build(512)
+x = np.ones((4096, 512), np.float32)
+right = model.predict(x)
+children = []
+def answer(number, frame):
+    children.append(os.fork())
+signal.signal(signal.SIGALRM, answer)
+while not children:
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    out = model.predict(x)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+assert (out == right).all()
+if children[0] == 0:
+    fn.set_num_threads(2)
+    assert (model.predict(x) == right).all()
+    fn.set_num_threads(1)  # which ends the other threads, because nobody is at work
+    os._exit(len(os.listdir("/proc/self/task")))
+status = os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1])
+assert status == 1, status
+"""
+
+
+@needs_native
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the threads of a process are not to be seen here")
+def test_a_fork_by_a_signal_handler_in_a_prediction():
+    for _ in range(3):  # the signal may have come before the prediction or after it
+        done = fresh("import warnings; warnings.simplefilter('ignore')" + SIGNAL_IN_A_PREDICTION)
+        assert done.returncode == 0, done.stderr
+
+
 NO_KEYS = """
 import ctypes, hashlib
 import numpy as np

@@ -115,16 +115,16 @@ cdef class Forward:
             if (team_threads > 1 or forced_parts) and team == NULL:
                 make_team()
             used = take_team()
-            try:
+            with nogil:
+                status = self.look_through()
+                if status == FN_RUN_DONE:
+                    status = self.walk(used)
+            leave_team()
+            while status == FN_RUN_TIME:
+                PyErr_CheckSignals()  # without the team: who answers may fork, or set the number of threads
+                used = take_team()
                 with nogil:
-                    status = self.look_through()
-                    if status == FN_RUN_DONE:
-                        status = self.walk(used)
-                while status == FN_RUN_TIME:
-                    PyErr_CheckSignals()
-                    with nogil:
-                        status = self.walk(used)
-            finally:
+                    status = self.walk(used)
                 leave_team()
         if status == FN_RUN_NO_MEMORY:
             raise MemoryError("no memory for the kernels' scratch")
