@@ -54,6 +54,7 @@ LEFT = {
     "a cursor of floats": {"cursor": np.zeros(interp.CURSOR_FIELDS)},
     "a cursor below 0": {"cursor": _cursor(POSITION=-16)},
     "a cursor within a step": {"cursor": _cursor(OP=3)},
+    "a cursor beyond what can be counted": {"cursor": _cursor(STEP=2**53 + 2)},
     "no cursor": {"cursor": None},
     "sums": {"sums": np.zeros(5, np.float32)},
     "pending": {"pending": [5]},

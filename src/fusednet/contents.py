@@ -18,6 +18,8 @@ from fusednet.spec import Network
 
 _WANTED = ("network", "name", "seed", "normalized", "classes", "feature_names", "left")
 
+_MOST_STEPS = 2**53  # that a float64 counts, as which kernels are told of the step
+
 
 def checked(tensors: dict[str, np.ndarray], document: dict) -> Network:
     """The network of a file, if all that belongs to it is there.
@@ -82,7 +84,7 @@ def _check_left(document: dict) -> None:
     _is("left", left, dict)
     cursor, sums = left.get("cursor"), left.get("sums")
     if not (_array(cursor, np.int64) and cursor.shape == (interp.CURSOR_FIELDS,) and (cursor >= 0).all()
-            and cursor[interp.OP] == 0):
+            and (cursor <= _MOST_STEPS).all() and cursor[interp.OP] == 0):
         raise _wrong("left.cursor", cursor)
     if sums is not None and not _array(sums, np.float64):
         raise _wrong("left.sums", sums)
