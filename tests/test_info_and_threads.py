@@ -75,6 +75,17 @@ def test_set_bad_threads(n, error, message):
     assert fusednet.get_num_threads() == 2
 
 
+@pytest.mark.skipif("native" not in backends.available(), reason="no native table here")
+@pytest.mark.parametrize("n", [32768, 10**6, 10**10, 10**30])
+def test_more_threads_than_the_native_backend_has(n):
+    from fusednet import _native
+
+    before = _native.get_threads()
+    with pytest.raises(ValueError, match=f"threads is {n}; wanted 1 to 32767"):
+        _native.set_threads(n)
+    assert _native.get_threads() == before
+
+
 def test_threads_that_the_backend_refuses(monkeypatch):
     fusednet.set_num_threads(2)
 

@@ -410,7 +410,7 @@ def flat_in_place(tuple arrays, tuple others=()):
             if k < count:
                 if (
                     b.readonly or type_code(b.format) != code or b.ndim != first.ndim
-                    or memcmp(b.shape, first.shape, b.ndim * sizeof(Py_ssize_t)) != 0
+                    or (b.ndim > 0 and memcmp(b.shape, first.shape, b.ndim * sizeof(Py_ssize_t)) != 0)
                     or not PyBuffer_IsContiguous(b, c"C") or <size_t>b.buf % b.itemsize != 0
                 ):
                     return None
