@@ -296,7 +296,7 @@ def test_a_cursor_where_no_run_is_is_refused(place, value):
     walker.advance(1)
     before = cursor.copy()
     cursor[place] = value
-    with pytest.raises(ValueError, match="the cursor is at row .*, which a run of 40 rows in batches of 16, 3 steps"):
+    with pytest.raises(ValueError, match=r"the cursor is at row .*, which a run of 40 rows in batches of 16, 3 steps"):
         walker._run.advance(walker.numbers(1), 1.0)
     cursor[:] = before
     walker.advance(1)
