@@ -48,8 +48,9 @@ FN_DEFINE(affine_bwd_dx)
     const int mask = a->s && a->kind == FN_ACT_relu;
     const FN_NAME(fn_product) g = {
         .m = a->m, .n = a->k, .k = a->n, .a = a->dy, .ra = a->ld_dy, .ca = 1, .b = a->w, .rb = 1, .cb = a->ld_w,
-        .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s, .scale = FN_C(a->scale),
-        .precision = (int)a->precision, .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->k, a->n)};
+        .c = a->dx, .ldc = a->ld_dx, .floor = -(FN_T)INFINITY, .mask = mask ? a->s : NULL, .ldmask = a->ld_s,
+        .scale = FN_C(a->scale), .precision = (int)a->precision,
+        .may_be_sparse = FN_NAME(fn_may_be_sparse)(a->m, a->k, a->n)};
     FN_NAME(fn_multiply)(&g, part);
     if (!mask && ((a->s && a->kind != FN_ACT_linear) || a->scale != 1)) FN_NAME(fn_end_bwd)(a, part);
 }

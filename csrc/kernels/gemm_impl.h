@@ -548,9 +548,9 @@ FN_INLINE void FN_NAME(fn_dot_tile)(const int mr, const int nc, const enum fn_ah
     for (int r = 0; r < mr; r++)
         for (int c = 0; c < nc; c++) {
             const FN_T sum = VF(sum)(acc[r][c]) + (g->bias ? g->bias[j + c] : 0);
-            const FN_T value = sum < g->floor ? g->floor : sum;
-            const int kept = !g->mask || g->mask[(i + r) * g->ldmask + j + c] > 0;
-            g->c[(i + r) * g->ldc + j + c] = !kept ? 0 : g->mask ? g->scale * value : value;
+            FN_T value = sum < g->floor ? g->floor : sum;
+            if (g->mask) value = g->mask[(i + r) * g->ldmask + j + c] > 0 ? g->scale * value : 0;
+            g->c[(i + r) * g->ldc + j + c] = value;
         }
 }
 
