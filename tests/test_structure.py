@@ -85,7 +85,7 @@ ARROWS = {
     "fusednet.summary": ("fusednet.spec",),
     "fusednet.contents": (
         *("fusednet.backends.interp", "fusednet.io", "fusednet.losses", "fusednet.optimizers", "fusednet.params"),
-        "fusednet.spec",
+        *("fusednet.spec", "fusednet.trainer"),
     ),
     "fusednet.model": (
         *("fusednet.backends.interp", "fusednet.backends.table", "fusednet.contents", "fusednet.precision"),

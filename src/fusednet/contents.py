@@ -1,12 +1,14 @@
-"""What a model file has to hold: looked at before anything is made of it.
+"""What a model file holds: told of a model, looked at before anything is made of it, taken over.
 
 Reads io.py (descriptions), params.py (names and shapes of arrays) and the classes that a description may be of; read by
-model.py.
+model.py, which makes the model and the file.
 
 a) The checksum of a file guards against accidents, not against people, so a document may say anything. Whatever a model
    takes over is looked at here, in type and in shape; what does not do is a `ValueError`.
 b) Sizes are held against the arrays that are there: no document can ask for memory that its file does not fill.
 """
+
+import os
 
 import numpy as np
 
@@ -15,10 +17,67 @@ from fusednet.backends import interp
 from fusednet.losses import Loss
 from fusednet.optimizers import Optimizer
 from fusednet.spec import Network
+from fusednet.trainer import Left
 
 _WANTED = ("network", "name", "seed", "normalized", "classes", "feature_names", "left")
 
 _MOST_STEPS = 2**53  # that a float64 counts, as which kernels are told of the step
+
+
+def of(model, training_state: bool, extra: dict | None) -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays by name, the model's own, and a document of plain data, as `fusednet.io.write` takes them.
+
+    Parameters
+    ----------
+    model : Sequential
+        With weights.
+    training_state : bool
+        Whether with moments and the place of its training.
+    extra : dict or None
+        The user's own.
+    """
+    memory = model.memory
+    document = {
+        "network": io.encode(model.network), "name": model.name, "seed": model.seed, "normalized": memory.normalized,
+        "classes": model.classes_, "feature_names": model.feature_names_, "left": None, "extra": extra,
+    }
+    if model.optimizer_spec is not None:
+        document |= {"optimizer": io.encode(model.optimizer_spec), "loss": io.encode(model.loss),
+                     "metrics": [metric.name for metric in model.metrics],
+                     "matmul_precision": model.matmul_precision}
+    tensors = {**memory.parameters, **memory.running, **memory.normalization}
+    if training_state:
+        left = model.training.state() if model.training is not None else model.left
+        document |= {"left": vars(left), "rate": model.rate_by_hand}
+        tensors |= {f"state/{name}": array for name, array in memory.state.items()}
+        tensors |= {f"trained/{name}": array for name, array in memory.trained.items()}
+    return tensors, document
+
+
+def restore(model, tensors: dict[str, np.ndarray], document: dict) -> None:
+    """Put what `network` has looked at into a model of that network, which has weights."""
+    memory = model.memory
+    own = memory.parameters | memory.running | memory.normalization
+    for name, array in own.items():
+        array[...] = tensors[name]
+    memory.normalized = document["normalized"]
+    model.classes_, model.feature_names_ = document["classes"], document["feature_names"]
+    model.extra = document.get("extra")
+    if document["left"] is None:
+        return
+    model.rate_by_hand = document.get("rate")
+    model.left = Left(**document["left"])
+    others = [name for name in tensors if name not in own]  # a layer may be named "state"
+    memory.keep(*({name.removeprefix(kind): tensors[name] for name in others if name.startswith(kind)}
+                  for kind in ("state/", "trained/")))
+
+
+def network(tensors: dict[str, np.ndarray], document: dict, path) -> Network:
+    """The network of a file, if all that belongs to it is there; `path` is for the message of a `ValueError`."""
+    try:
+        return checked(tensors, document)
+    except ValueError as error:
+        raise ValueError(f"{os.fsdecode(path)!r} cannot be loaded: {error}") from error
 
 
 def checked(tensors: dict[str, np.ndarray], document: dict) -> Network:

@@ -8,7 +8,6 @@ b) Features are known with the first data, or from `build`; weights exist from t
 c) Every method checks all that it is given before it changes anything.
 """
 
-import os
 from functools import partial
 
 import numpy as np
@@ -96,7 +95,7 @@ class Sequential:
         self.stop_training = False
         self.left = trainer.Left()
         self.training: trainer.Fit | None = None
-        self._rate: float | None = None  # set by hand, in place of the optimizer's schedule
+        self.rate_by_hand: float | None = None  # where it was set by hand, in place of the schedule
         self._plans: dict = {}
         self._predictor = Predictor()
 
@@ -153,7 +152,7 @@ class Sequential:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._rate = errors.real("Sequential", "learning_rate", value, 0)
+        self.rate_by_hand = errors.real("Sequential", "learning_rate", value, 0)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of the step after `step` steps."""
@@ -162,8 +161,8 @@ class Sequential:
     def rates_at(self, steps: list[int]) -> list[float]:
         """The same of several."""
         self._need_compiled("learning_rate")
-        if self._rate is not None:
-            return [self._rate] * len(steps)
+        if self.rate_by_hand is not None:
+            return [self.rate_by_hand] * len(steps)
         return self.optimizer_spec.learning_rate(np.array(steps, np.int64)).tolist()
 
     def rate_factors(self) -> dict[str, float]:
@@ -174,7 +173,7 @@ class Sequential:
     def scalars(self, steps: np.ndarray) -> dict[str, np.ndarray]:
         """What changes from step to step, of the steps after `steps` steps."""
         spec = self.optimizer_spec
-        rate = spec.learning_rate(steps) if self._rate is None else np.full(len(steps), self._rate)
+        rate = spec.learning_rate(steps) if self.rate_by_hand is None else np.full(len(steps), self.rate_by_hand)
         return {"step": steps.astype(np.float64), **spec.scalars(steps + 1, rate)}
 
     # ---- compile, build ----------------------------------------------------------------------------------------------
@@ -217,7 +216,7 @@ class Sequential:
         self.matmul_precision = PRECISIONS[code]
         self._predictor.forget()
         changed = optimizer != self.optimizer_spec
-        self.loss, self.optimizer_spec, self._rate = loss, optimizer, rate
+        self.loss, self.optimizer_spec, self.rate_by_hand = loss, optimizer, rate
         if changed:
             self.left = trainer.Left()
             if self.memory is not None:
@@ -694,23 +693,7 @@ class Sequential:
     def content(self, training_state: bool = False, extra: dict | None = None) -> tuple[dict, dict]:
         """What `save` writes: arrays by name, and a document of plain data; see `from_content`."""
         self._need_weights("save")
-        memory = self.memory
-        document = {
-            "network": io.encode(self.network), "name": self.name, "seed": self.seed, "normalized": memory.normalized,
-            "classes": self.classes_, "feature_names": self.feature_names_, "left": None,
-            "extra": self.extra if extra is None else extra,
-        }
-        if self.optimizer_spec is not None:
-            document |= {"optimizer": io.encode(self.optimizer_spec), "loss": io.encode(self.loss),
-                         "metrics": [metric.name for metric in self.metrics],
-                         "matmul_precision": self.matmul_precision}
-        tensors = {**memory.parameters, **memory.running, **memory.normalization}
-        if training_state:
-            left = self.training.state() if self.training is not None else self.left
-            document |= {"left": vars(left), "rate": self._rate}
-            tensors |= {f"state/{name}": array for name, array in memory.state.items()}
-            tensors |= {f"trained/{name}": array for name, array in memory.trained.items()}
-        return tensors, document
+        return contents.of(self, training_state, self.extra if extra is None else extra)
 
     def load_training_state(self, path) -> None:
         """Take weights, moments and the place of a training over from a file, to go on with it.
@@ -727,7 +710,7 @@ class Sequential:
             is of another seed.
         """
         tensors, document = io.read(path)
-        network = _network(path, tensors, document)
+        network = contents.network(tensors, document, path)
         if self.network is None or network != self.network.with_features(self.network.features or network.features):
             raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
         if document["left"] is None:
@@ -738,23 +721,7 @@ class Sequential:
                              f"masks, this one has {self.seed}; wanted Sequential(..., seed={seed})")
         self._draw_by(seed)
         self.build(network.features)
-        self._restore(tensors, document)
-
-    def _restore(self, tensors: dict, document: dict) -> None:
-        memory = self.memory
-        own = memory.parameters | memory.running | memory.normalization
-        for name, array in own.items():
-            array[...] = tensors[name]
-        memory.normalized = document["normalized"]
-        self.classes_, self.feature_names_ = document["classes"], document["feature_names"]
-        self.extra = document.get("extra")
-        if document["left"] is None:
-            return
-        self._rate = document.get("rate")
-        self.left = trainer.Left(**document["left"])
-        others = [name for name in tensors if name not in own]  # a layer may be named "state"
-        memory.keep(*({name.removeprefix(kind): tensors[name] for name in others if name.startswith(kind)}
-                      for kind in ("state/", "trained/")))
+        contents.restore(self, tensors, document)
 
 
 def load(path) -> Sequential:
@@ -781,20 +748,13 @@ def load(path) -> Sequential:
     return from_content(tensors, document, path)
 
 
-def _network(path, tensors: dict, document: dict) -> Network:
-    try:
-        return contents.checked(tensors, document)
-    except ValueError as error:
-        raise ValueError(f"{os.fsdecode(path)!r} cannot be loaded: {error}") from error
-
-
 def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
     """The model that `Sequential.content` gave; `path` is for messages."""
-    network = _network(path, tensors, document)
+    network = contents.network(tensors, document, path)
     model = Sequential(network.layers, document["seed"], dtype=network.dtype, name=document["name"])
     if "optimizer" in document:
         model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"],
                       matmul_precision=document.get("matmul_precision"))
     model.build(network.features)
-    model._restore(tensors, document)
+    contents.restore(model, tensors, document)
     return model

@@ -296,7 +296,7 @@ class InUse:
     @property
     def rate_by_hand(self) -> float | None:
         """The learning rate that was set; None where it is the schedule's."""
-        return self._model._rate
+        return self._model.rate_by_hand
 
     @property
     def iterations(self) -> int:
