@@ -189,8 +189,10 @@ def test_direction_is_known_or_asked_for(make):
     down = ("loss", "val_loss", "val_mse", "mean_absolute_error", "rmse", "val_binary_crossentropy", "huber")
     assert all(make(monitor=name).better(2, 1) for name in up)
     assert all(make(monitor=name).better(1, 2) for name in down)
-    with pytest.raises(ValueError, match=r"'val_profit' is better .* wanted mode='min' or mode='max'"):
+    with pytest.raises(ValueError, match=r"'val_profit' is better .* wanted mode='min' or mode='max'$"):
         make(monitor="val_profit")
+    with pytest.raises(ValueError, match=r"wanted mode='min' or mode='max' \(did you mean 'val_loss'\?\)"):
+        make(monitor="val_los")
     assert make(monitor="val_profit", mode="max").better(2, 1)
     with pytest.raises(ValueError, match="mode is 'maximum'; known: auto, min, max"):
         make(mode="maximum")

@@ -51,6 +51,7 @@ FIT = {
     "no columns": bad("x has no columns (shape (96, 0))", x=X[:, :0]),
     "no validation rows": bad("validation x has no rows", validation_data=(X[:0], Y[:0])),
     "one row": bad("x has shape (5,); wanted 2-D, (rows, columns)", x=X[0]),
+    "several inputs": bad("x is a list of 2 arrays with as many rows each as y has; wanted one array", x=[X, X]),
     "other lengths": bad("x has 96 rows, y has 95; wanted as many", y=Y[:95]),
     "text": bad("x has dtype <U1; wanted real numbers", TypeError, x=np.full((96, 5), "a")),
     "complex": bad("x has dtype complex128; wanted real numbers", TypeError, x=X + 0j),

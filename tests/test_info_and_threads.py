@@ -42,7 +42,7 @@ def test_threads_from_the_environment(monkeypatch):
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
 def test_bad_threads_in_the_environment(monkeypatch, text):
     monkeypatch.setenv("FUSEDNET_THREADS", text)
-    with pytest.raises(ValueError, match=f"FUSEDNET_THREADS is '{text}'; wanted a whole number of threads, 1 or more"):
+    with pytest.raises(ValueError, match=f"FUSEDNET_THREADS is '{text}'; wanted a whole number of threads, 1 to 32767"):
         fusednet.get_num_threads()
     assert info.as_dict()["threads"].startswith(f"error: FUSEDNET_THREADS is '{text}'")
 
@@ -61,8 +61,10 @@ def test_set_threads(table):
 @pytest.mark.parametrize(
     "n, error, message",
     [
-        (0, ValueError, "n is 0; wanted 1 or more"),
-        (-2, ValueError, "n is -2; wanted 1 or more"),
+        (0, ValueError, "n is 0; wanted 1 to 32767"),
+        (-2, ValueError, "n is -2; wanted 1 to 32767"),
+        (32768, ValueError, "n is 32768; wanted 1 to 32767"),
+        (10**30, ValueError, f"n is {10**30}; wanted 1 to 32767"),
         (1.0, TypeError, "n is 1.0; wanted an integer"),
         ("2", TypeError, "n is '2'; wanted an integer"),
         (None, TypeError, "n is None; wanted an integer"),

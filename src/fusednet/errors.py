@@ -52,9 +52,15 @@ def boolean(where: str, name: str, value) -> bool:
     raise TypeError(f"{where}: {name} is {value!r}; wanted True or False")
 
 
+def nearest(value, known: Iterable[str]) -> str | None:
+    """The known name that `value` is most like, if it is like one."""
+    near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
+    return near[0] if near else None
+
+
 def unknown(where: str, name: str, value, known: Iterable[str]) -> ValueError:
     """The error for a name that is not among the known ones, with the nearest."""
     known = list(known)
-    near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(value, known)
+    hint = f" (did you mean {near!r}?)" if near else ""
     return ValueError(f"{where}: {name} is {value!r}; known: {', '.join(known)}{hint}")

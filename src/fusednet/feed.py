@@ -136,6 +136,7 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
         If something does not do; says what was given, what was wanted and where.
     """
     what_x, what_y = f"{prefix}x", f"{prefix}y"
+    _refuse_several_inputs(x, y, what_x, what_y)
     rows = datasets.features(x, what=what_x, width=features)
     _check_names(rows.names, names, what_x)
     datasets.check_finite(rows.array, what_x, rows.names)
@@ -149,6 +150,15 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
         raise ValueError(f"{what_x} has {len(data.x)} rows, {what_y} has {len(data.y)}; wanted as many")
     data.weight = datasets.weights(len(data.x), sample_weight, class_weight, data.codes, data.classes, dtype, outputs)
     return data
+
+
+def _refuse_several_inputs(x, y, what_x: str, what_y: str) -> None:
+    """Raise for a list of arrays with as many rows each as y has: what Keras takes for a model of several inputs."""
+    if not isinstance(x, (list, tuple)) or not hasattr(y, "__len__") or len(x) == len(y):
+        return
+    if x and all(np.ndim(one) > 1 and len(one) == len(y) for one in x):
+        raise ValueError(f"{what_x} is a list of {len(x)} arrays with as many rows each as {what_y} has; wanted one "
+                         "array, since a Sequential has one input")
 
 
 def need_y(where: str, y, x=None) -> None:

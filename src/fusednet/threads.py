@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ENVIRONMENT = "FUSEDNET_THREADS"
+MOST = 32767  # that the native table has places for (FN_MAX_PARTS in csrc/base/team.h)
 
 _threads: int | None = None  # None: nobody has asked yet
 _tell: Callable[[int], None] | None = None  # how the table in use takes the number
@@ -32,8 +33,8 @@ _local = _Local()
 def _default() -> int:
     text = os.environ.get(ENVIRONMENT)
     if text:
-        if not text.strip().isdecimal() or int(text) < 1:
-            raise ValueError(f"{ENVIRONMENT} is {text!r}; wanted a whole number of threads, 1 or more")
+        if not text.strip().isdecimal() or not 1 <= int(text) <= MOST:
+            raise ValueError(f"{ENVIRONMENT} is {text!r}; wanted a whole number of threads, 1 to {MOST}")
         return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))  # a container or taskset may grant fewer than the machine has
@@ -52,7 +53,7 @@ def get_num_threads() -> int:
     Raises
     ------
     ValueError
-        If ``FUSEDNET_THREADS`` is not a whole number of 1 or more.
+        If ``FUSEDNET_THREADS`` is not a whole number of 1 to 32767.
     """
     global _threads
     if _threads is None:
@@ -88,12 +89,12 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        1 or more.
+        1 to 32767.
 
     Raises
     ------
     ValueError
-        If n is below 1, or more than the backend can use.
+        If n is outside of that.
     TypeError
         If n is not an integer.
     """
@@ -102,8 +103,8 @@ def set_num_threads(n: int) -> None:
         number = operator.index(n)
     except TypeError:
         raise TypeError(f"set_num_threads: n is {n!r}; wanted an integer") from None
-    if number < 1:
-        raise ValueError(f"set_num_threads: n is {number}; wanted 1 or more")
+    if not 1 <= number <= MOST:
+        raise ValueError(f"set_num_threads: n is {number}; wanted 1 to {MOST}")
     get_num_threads()  # a wrong FUSEDNET_THREADS is told of now
     before, _threads = _threads, number
     try:

@@ -15,6 +15,7 @@ from fusednet.callbacks._base import Callback
 _UP = re.compile(r"(\w+_)?(accuracy|acc|auc|precision|recall|f1(_score)?|r2(_score)?|iou|similarity)(_\w+)?")
 _DOWN = re.compile(r"(\w+_)?(loss|error|mse|mae|rmse|mape|msle|crossentropy|huber|hinge|divergence|deviance)(_\w+)?")
 _MODES = ("auto", "min", "max")
+_USUAL = ("loss", "accuracy", "learning_rate")
 
 
 class Monitor(Callback):
@@ -41,9 +42,11 @@ class Monitor(Callback):
             return False
         if _UP.fullmatch(metric):
             return True
+        near = errors.nearest(metric, _USUAL)
+        hint = f" (did you mean {self.monitor[: -len(metric)] + near!r}?)" if near else ""
         raise ValueError(
             f"{type(self).__name__}: whether {self.monitor!r} is better when smaller or when larger is not known; "
-            "wanted mode='min' or mode='max'"
+            f"wanted mode='min' or mode='max'{hint}"
         )
 
     def check_monitor(self) -> None:
