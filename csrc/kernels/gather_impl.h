@@ -30,6 +30,20 @@ FN_INLINE void fn_gather_prefetch(const void *row, int64_t bytes)
 }
 #endif
 
+#undef FN_GATHER_SHORT
+#define FN_GATHER_SHORT (4 * LANES) /* elements up to which a row is copied here: a call takes longer */
+
+FN_INLINE void FN_NAME(fn_gather_copy)(FN_T *restrict y, const FN_T *restrict x, int64_t n)
+{
+    int64_t c = 0;
+    if (n > FN_GATHER_SHORT) {
+        memcpy(y, x, (size_t)n * sizeof(FN_T));
+        return;
+    }
+    for (; c + LANES <= n; c += LANES) VF(store)(y + c, VF(load)(x + c));
+    if (c < n) VF(store_part)(y + c, VF(load_part)(x + c, n - c), n - c);
+}
+
 /* Of rows [begin, end) of y columns j to j + cols - 1; shift and scale, of `cols` elements, both or neither. */
 #define FN_GATHER(type, TYPE)                                                                           \
     FN_INLINE void FN_NAME(fn_convert_##type)(FN_T *restrict y, const TYPE *restrict x, int64_t n,      \
@@ -38,7 +52,7 @@ FN_INLINE void fn_gather_prefetch(const void *row, int64_t bytes)
         if (shift)                                                                                      \
             for (int64_t c = 0; c < n; c++) y[c] = ((FN_T)x[c] - shift[c]) * scale[c];                  \
         else if (_Generic((TYPE)0, FN_T: 1, default: 0))                                                \
-            memcpy(y, x, (size_t)n * sizeof(TYPE));                                                     \
+            FN_NAME(fn_gather_copy)(y, (const FN_T *)(const void *)x, n);                               \
         else                                                                                            \
             for (int64_t c = 0; c < n; c++) y[c] = (FN_T)x[c];                                          \
     }                                                                                                   \
