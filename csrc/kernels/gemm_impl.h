@@ -545,9 +545,24 @@ FN_INLINE void FN_NAME(fn_dot_tile)(const int mr, const int nc, const enum fn_ah
                 acc[r][c] = VF(fma)(VF(load_part)(a + r * g->ra + p, count), VF(load_part)(b + c * g->cb + p, count),
                                     acc[r][c]);
     }
+    FN_T sums[16 + LANES];
+#ifdef FN_DEALS
+    if (mr > 1 && mr * nc >= LANES / 2) {
+        for (int first = 0; first < mr * nc; first += LANES) {
+            V of[LANES];
+#pragma GCC unroll 16
+            for (int l = 0; l < LANES; l++) {
+                const int at = first + l;
+                of[l] = at < mr * nc ? acc[at / nc][at % nc] : FN_V(0);
+            }
+            VF(store)(sums + first, VF(sums)(of));
+        }
+    } else
+#endif
+        for (int at = 0; at < mr * nc; at++) sums[at] = VF(sum)(acc[at / nc][at % nc]);
     for (int r = 0; r < mr; r++)
         for (int c = 0; c < nc; c++) {
-            const FN_T sum = VF(sum)(acc[r][c]) + (g->bias ? g->bias[j + c] : 0);
+            const FN_T sum = sums[r * nc + c] + (g->bias ? g->bias[j + c] : 0);
             FN_T value = sum < g->floor ? g->floor : sum;
             if (g->mask) value = g->mask[(i + r) * g->ldmask + j + c] > 0 ? g->scale * value : 0;
             g->c[(i + r) * g->ldc + j + c] = value;

@@ -5,7 +5,8 @@
  *    and divided among parts as in softmax_impl.h, whose helpers are used.
  * b) One column, the usual case of regression and of yes or no, is computed with rows as lanes. Where an exponential is
  *    taken, elements of few columns are computed as they lie, without idle lanes, and only summed with rows as lanes
- *    (columns_impl.h). Squares and the like are no quicker so: 0.84 to 1.1 (2026-11, Zen 5).
+ *    (columns_impl.h). Squares and the like are quicker so only up to FN_DEALT columns (6 to 20: 0.84 to 1.1; 2026-11,
+ *    Zen 5).
  * c) Rows of a large gradient that is not in place go past the caches, by way of scratch. */
 
 #ifndef FN_LOSSES
@@ -183,7 +184,7 @@ FN_INLINE void FN_NAME(fn_loss_part)(const FN_NAME(fn_loss) *c, const fn_part *p
     } else {
         const int gaps = c->ld_z != c->n || c->ld_target != c->n || (c->dz && c->ld_dz != c->n);
         const int costly = kind == FN_LOSS_sigmoid || kind == FN_LOSS_poisson || kind == FN_LOSS_deviance;
-        const int in_blocks = costly && (vectors == 1 || vectors == 2) && !gaps && !c->weight;
+        const int in_blocks = (costly || c->n <= FN_DEALT) && (vectors == 1 || vectors == 2) && !gaps && !c->weight;
         int64_t rows;
         while (in_blocks && (rows = FN_NAME(fn_columns_rows)(end - begin, c->n)) > 0) {
             FN_NAME(fn_loss_columns)(c, begin, rows, kind);

@@ -138,6 +138,13 @@ FN_INLINE void FN_NAME(fn_rows_end)(FN_NAME(fn_rows_out) *o)
 static __attribute__((noinline)) void FN_NAME(fn_columns_store)(FN_NAME(fn_rows_out) *o, const FN_T *columns,
                                                                int64_t rows, int64_t n)
 {
+#ifdef FN_DEALS
+    if (n <= FN_DEALT && o->step == n && !o->block) {
+        FN_DEALT_SWITCH(fn_columns_collect, n, o->row, columns, rows);
+        o->row += rows * n;
+        return;
+    }
+#endif
     FN_T near[FN_COLUMNS_MOST * LANES];
     for (int64_t r = 0; r < rows; r += LANES) {
         for (int64_t c = 0; c < n; c += LANES, columns += LANES * LANES)

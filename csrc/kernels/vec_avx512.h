@@ -10,6 +10,7 @@
 #define FN_RSQRT 1
 #define FN_QUADS 1
 #define FN_SPARSE 1
+#define FN_DEALS 1
 typedef __m512 v_f32;
 typedef __m512d v_f64;
 typedef __mmask16 m_f32;
@@ -110,6 +111,57 @@ static inline v_f32 v_compact_f32(v_f32 a, int quads)
                                       : _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0);
     return _mm512_permutexvar_ps(from, a);
 }
+/* n, j and q are constants where these are inlined. Element e = r n + j of the rows is lane e % 16 of v[e / 16]; a
+ * permutation of two vectors heeds 5 bits of e. */
+static inline __attribute__((always_inline)) v_f32 v_deal_f32(const v_f32 *v, const int n, const int j)
+{
+#define FN_E(r) ((r) * n + j)
+    const __m512i e = _mm512_setr_epi32(FN_E(0), FN_E(1), FN_E(2), FN_E(3), FN_E(4), FN_E(5), FN_E(6), FN_E(7), FN_E(8),
+                                        FN_E(9), FN_E(10), FN_E(11), FN_E(12), FN_E(13), FN_E(14), FN_E(15));
+#undef FN_E
+    if (n == 1) return v[0];
+    const __m512 near = _mm512_permutex2var_ps(v[0], e, v[1]);
+    if (n == 2) return near;
+    return _mm512_mask_blend_ps(_mm512_cmpge_epi32_mask(e, _mm512_set1_epi32(32)), near,
+                                _mm512_permutex2var_ps(v[2], e, v[n - 1]));
+}
+static inline __attribute__((always_inline)) v_f32 v_collect_f32(const v_f32 *c, const int n, const int q)
+{
+#define FN_R(l) ((16 * q + (l)) / n)
+#define FN_J(l) ((16 * q + (l)) % n)
+#define FN_E(l) (FN_R(l) + 16 * FN_J(l))
+    const __m512i e = _mm512_setr_epi32(FN_E(0), FN_E(1), FN_E(2), FN_E(3), FN_E(4), FN_E(5), FN_E(6), FN_E(7), FN_E(8),
+                                        FN_E(9), FN_E(10), FN_E(11), FN_E(12), FN_E(13), FN_E(14), FN_E(15));
+#undef FN_R
+#undef FN_J
+#undef FN_E
+    if (n == 1) return c[0];
+    const __m512 first = _mm512_permutex2var_ps(c[0], e, c[1]);
+    if (n == 2) return first;
+    return _mm512_mask_blend_ps(_mm512_cmpge_epi32_mask(e, _mm512_set1_epi32(32)), first,
+                                _mm512_permutex2var_ps(c[2], e, c[n - 1]));
+}
+/* By halves, as _mm512_reduce_add_ps: each step adds the halves of pairs of vectors, and leaves the sums of one beside the
+ * other's. Taken in this order the vectors' sums end in theirs. */
+static inline __attribute__((always_inline)) v_f32 v_sums_f32(const v_f32 *a)
+{
+    static const int order[16] = {0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15};
+    __m512 r[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        const __m512 x = a[order[i]], y = a[order[i + 8]];
+        r[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm512_add_ps(_mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd));
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        const __m512d x = _mm512_castps_pd(r[i]), y = _mm512_castps_pd(r[i + 2]);
+        r[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    }
+    return _mm512_add_ps(_mm512_shuffle_ps(r[0], r[1], 0x88), _mm512_shuffle_ps(r[0], r[1], 0xdd));
+}
 
 /* ---- double ---- */
 static inline v_f64 v_load_f64(const double *p) { return _mm512_loadu_pd(p); }
@@ -173,6 +225,42 @@ static inline int v_all_f64(m_f64 m) { return m == 0xFF; }
 static inline uint64_t v_bits_f64(m_f64 m) { return m; }
 static inline double v_sum_f64(v_f64 a) { return _mm512_reduce_add_pd(a); }
 static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
+static inline __attribute__((always_inline)) v_f64 v_deal_f64(const v_f64 *v, const int n, const int j)
+{
+#define FN_E(r) ((r) * n + j)
+    const __m512i e = _mm512_setr_epi64(FN_E(0), FN_E(1), FN_E(2), FN_E(3), FN_E(4), FN_E(5), FN_E(6), FN_E(7));
+#undef FN_E
+    if (n == 1) return v[0];
+    const __m512d near = _mm512_permutex2var_pd(v[0], e, v[1]);
+    if (n == 2) return near;
+    return _mm512_mask_blend_pd(_mm512_cmpge_epi64_mask(e, _mm512_set1_epi64(16)), near,
+                                _mm512_permutex2var_pd(v[2], e, v[n - 1]));
+}
+static inline __attribute__((always_inline)) v_f64 v_collect_f64(const v_f64 *c, const int n, const int q)
+{
+#define FN_E(l) ((8 * q + (l)) / n + 8 * ((8 * q + (l)) % n))
+    const __m512i e = _mm512_setr_epi64(FN_E(0), FN_E(1), FN_E(2), FN_E(3), FN_E(4), FN_E(5), FN_E(6), FN_E(7));
+#undef FN_E
+    if (n == 1) return c[0];
+    const __m512d first = _mm512_permutex2var_pd(c[0], e, c[1]);
+    if (n == 2) return first;
+    return _mm512_mask_blend_pd(_mm512_cmpge_epi64_mask(e, _mm512_set1_epi64(16)), first,
+                                _mm512_permutex2var_pd(c[2], e, c[n - 1]));
+}
+static inline __attribute__((always_inline)) v_f64 v_sums_f64(const v_f64 *a)
+{
+    static const int order[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+    __m512d r[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m512d x = a[order[i]], y = a[order[i + 4]];
+        r[i] = _mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee));
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        r[i] = _mm512_add_pd(_mm512_shuffle_f64x2(r[i], r[i + 2], 0x88), _mm512_shuffle_f64x2(r[i], r[i + 2], 0xdd));
+    return _mm512_add_pd(_mm512_unpacklo_pd(r[0], r[1]), _mm512_unpackhi_pd(r[0], r[1]));
+}
 
 /* ---- float to double, and the 32-bit words of the random generator ---- */
 static inline v_f64 v_low_f64(v_f32 a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }

@@ -30,6 +30,10 @@
  *   turn (r[4])                     likewise: lane 4 l + q of r[c] and lane 4 l + c of r[q] change places
  *   spread(a,n) compact(a,n)        likewise: lane 4 l + c of the spread one is lane n l + c of the compact one, for
  *                                   c < n <= 3
+ *   deal (v, n, j)                  only where FN_DEALS is defined: of rows of n <= 4 numbers that lie one after the other
+ *                                   in v[0] to v[n - 1], a row for each lane, those of column j
+ *   collect (c, n, q)               likewise: v[q] of the rows that have columns c[0] to c[n - 1]
+ *   sums (a)                        likewise: lane l is sum(a[l]), to the bit
  *   bits(m)                         only where FN_SPARSE is defined: bit l is 1 where lane l is true
  *   v_u32                           FN_LANES_f32 words: load store set1 add xor, below (unsigned);
  *                                   mul(a, c, *high), the low words of a times the scalar c
