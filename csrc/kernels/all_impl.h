@@ -9,6 +9,7 @@
 #include "math_impl.h"
 #include "activation_impl.h"
 #include "gather_impl.h"
+#include "deal_impl.h"
 #include "gemm_impl.h"
 #include "affine_impl.h"
 #include "columns_impl.h"

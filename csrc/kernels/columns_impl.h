@@ -1,10 +1,10 @@
 /* Rows of few columns, with rows as lanes: what softmax and its losses need of up to FN_COLUMNS_ROWS rows. Included by
- * all_impl.h before softmax_impl.h; reads transpose_<isa>.h.
+ * all_impl.h before softmax_impl.h; reads transpose_<isa>.h, deal_impl.h.
  *
  * a) A row of few columns leaves lanes idle, and its largest element and its sum go across lanes, step after step. In a
  *    block of LANES rows that is transposed every lane is busy, and there is no step across.
- *    Up to FN_DEALT columns that lie without gaps are dealt out and collected by permutations where the instruction set
- *    has them; else each row has a load and a store of its own.
+ *    Up to FN_DEALT columns that lie without gaps are dealt out and collected by permutations (deal_impl.h); else each
+ *    row has a load and a store of its own.
  * b) One block's steps wait for each other, so its callers do each step for several blocks before the next.
  * c) Sums are taken in the order of VF(sum): a row has the same bits in a block and alone, so the rest of the rows
  *    may be done row by row. */
@@ -12,7 +12,6 @@
 #undef FN_COLUMNS_MOST
 #undef FN_COLUMNS_SIZE
 #undef FN_COLUMNS
-#undef FN_DEALT
 
 /* Rows, columns that are held at most. */
 #define FN_COLUMNS_ROWS 64
@@ -21,13 +20,6 @@
 
 /* Whether rows of n columns are taken in blocks: two whole vectors are as quick in their row. */
 #define FN_COLUMNS(n) (LANES > 1 && (n) > 0 && (n) < FN_COLUMNS_MOST)
-
-/* Columns up to which rows without gaps are dealt out. */
-#ifdef FN_DEALS
-#define FN_DEALT 4
-#else
-#define FN_DEALT 0
-#endif
 
 /* How many of the next rows are taken in blocks: whole ones, and the last if it is nearly whole. */
 FN_INLINE int64_t FN_NAME(fn_columns_rows)(int64_t rows, int64_t n)
@@ -43,56 +35,14 @@ FN_INLINE int64_t FN_NAME(fn_columns_block)(int64_t n)
     return (n + LANES - 1) / LANES * LANES * LANES;
 }
 
-#ifdef FN_DEALS
-FN_INLINE void FN_NAME(fn_columns_deal)(const int n, FN_T *to, const FN_T *x, int64_t rows)
-{
-    for (int64_t r = 0; r < rows; r += LANES, to += LANES * LANES, x += LANES * n) {
-        const int64_t left = (rows - r) * n;
-        V v[FN_DEALT] = {VF(load_part)(x, left < LANES ? left : LANES)};
-#pragma GCC unroll 4
-        for (int q = 1; q < n; q++) {
-            const int64_t rest = left - q * LANES;
-            v[q] = VF(load_part)(x + q * LANES, rest < LANES ? rest > 0 ? rest : 0 : LANES);
-        }
-#pragma GCC unroll 4
-        for (int j = 0; j < n; j++) VF(store)(to + j * LANES, VF(deal)(v, n, j));
-    }
-}
-
-FN_INLINE void FN_NAME(fn_columns_collect)(const int n, FN_T *to, const FN_T *columns, int64_t rows)
-{
-    for (int64_t r = 0; r < rows; r += LANES, to += LANES * n, columns += LANES * LANES) {
-        const int64_t left = (rows - r) * n;
-        V c[FN_DEALT];
-#pragma GCC unroll 4
-        for (int j = 0; j < n; j++) c[j] = VF(load)(columns + j * LANES);
-#pragma GCC unroll 4
-        for (int q = 0; q < n; q++) {
-            const int64_t rest = left - q * LANES;
-            VF(store_part)(to + q * LANES, VF(collect)(c, n, q), rest < LANES ? rest > 0 ? rest : 0 : LANES);
-        }
-    }
-}
-#endif
-
-/* Calls one of those two with n as a constant. */
-#undef FN_DEALT_SWITCH
-#define FN_DEALT_SWITCH(call, n, ...)                     \
-    switch (n) {                                          \
-    case 1: FN_NAME(call)(1, __VA_ARGS__); break;         \
-    case 2: FN_NAME(call)(2, __VA_ARGS__); break;         \
-    case 3: FN_NAME(call)(3, __VA_ARGS__); break;         \
-    default: FN_NAME(call)(4, __VA_ARGS__);               \
-    }
-
 /* Blocks of rows: column j of the one that begins with row r is the vector at to + r / LANES * block + j * LANES. Lanes
  * behind the last row repeat it, or are 0. The rows after these are asked for (softmax_impl.h, fn_prefetch). */
 static __attribute__((noinline)) void FN_NAME(fn_columns_load)(FN_T *to, const FN_T *x, int64_t ld, int64_t rows,
                                                               int64_t n)
 {
-#ifdef FN_DEALS
+#if FN_DEALT
     if (n <= FN_DEALT && ld == n) {
-        FN_DEALT_SWITCH(fn_columns_deal, n, to, x, rows);
+        FN_NAME(fn_deal)(to, LANES, LANES * LANES, x, rows, n);
         return;
     }
 #endif

@@ -603,8 +603,13 @@ static void FN_NAME(fn_narrow)(const FN_NAME(fn_product) *g, const fn_part *part
     if (g->rb != 1) {
         FN_T *column = part->scratch;
         h.cb = (g->k + LANES - 1) / LANES * LANES + FN_ROW_PAD;
-        for (int64_t p = 0; p < g->k; p++)
-            for (int64_t j = 0; j < g->n; j++) column[j * h.cb + p] = g->b[p * g->rb + j];
+#if FN_DEALT
+        if (g->n <= FN_DEALT && g->rb == g->n && g->cb == 1)
+            FN_NAME(fn_deal)(column, h.cb, LANES, g->b, g->k, g->n);
+        else
+#endif
+            for (int64_t p = 0; p < g->k; p++)
+                for (int64_t j = 0; j < g->n; j++) column[j * h.cb + p] = g->b[p * g->rb + j];
         h.b = column;
         h.rb = 1;
     }
@@ -620,14 +625,20 @@ static void FN_NAME(fn_transposed)(const FN_NAME(fn_product) *g, int64_t i0, int
 {
     enum { strip = 1024 };
     for (int64_t i = i0; i < i1; i += strip) {
-        const int64_t width = i1 - i < strip ? i1 - i : strip;
+        const int64_t width = i1 - i < strip ? i1 - i : strip, ld = (width + LANES - 1) / LANES * LANES + FN_ROW_PAD;
         const int in_place = g->n == 1 && g->ldc == 1;
         FN_NAME(fn_product) h = {
             .m = g->n, .n = width, .k = g->k, .a = g->b, .ra = g->cb, .ca = g->rb, .b = g->a + i, .rb = g->ca, .cb = 1,
-            .c = in_place ? g->c + i : rows, .ldc = strip, .floor = g->floor, .may_be_sparse = g->may_be_sparse};
+            .c = in_place ? g->c + i : rows, .ldc = ld, .floor = g->floor, .may_be_sparse = g->may_be_sparse};
         FN_NAME(fn_direct)(&h, 0, h.m, 0, width, NULL);
+#if FN_DEALT
+        if (g->n <= FN_DEALT && g->ldc == g->n && !in_place) {
+            FN_NAME(fn_collect)(g->c + i * g->n, rows, ld, LANES, width, g->n);
+            continue;
+        }
+#endif
         for (int64_t x = 0; x < width && !in_place; x++)
-            for (int64_t j = 0; j < g->n; j++) g->c[(i + x) * g->ldc + j] = rows[j * strip + x];
+            for (int64_t j = 0; j < g->n; j++) g->c[(i + x) * g->ldc + j] = rows[j * ld + x];
     }
 }
 
@@ -670,7 +681,7 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         return;
     }
     const int64_t few = g->k >= 2 * LANES ? FN_NARROW_TRANSPOSED : FN_NARROW;
-    if (g->n <= few && g->ra == 1 && g->m >= 2 * LANES && !g->bias && !g->mask) {
+    if (g->n <= few && g->ra == 1 && g->m >= (g->n <= FN_DEALT ? 1 : 2) * LANES && !g->bias && !g->mask) {
         FN_NAME(fn_narrow_transposed)(g, part);
         return;
     }

@@ -138,9 +138,9 @@ FN_INLINE void FN_NAME(fn_rows_end)(FN_NAME(fn_rows_out) *o)
 static __attribute__((noinline)) void FN_NAME(fn_columns_store)(FN_NAME(fn_rows_out) *o, const FN_T *columns,
                                                                int64_t rows, int64_t n)
 {
-#ifdef FN_DEALS
+#if FN_DEALT
     if (n <= FN_DEALT && o->step == n && !o->block) {
-        FN_DEALT_SWITCH(fn_columns_collect, n, o->row, columns, rows);
+        FN_NAME(fn_collect)(o->row, columns, LANES, LANES * LANES, rows, n);
         o->row += rows * n;
         return;
     }
