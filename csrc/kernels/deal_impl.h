@@ -58,7 +58,8 @@ static inline void FN_NAME(fn_deal)(FN_T *to, int64_t apart, int64_t step, const
 }
 
 /* The inverse: columns into rows at `to`. Whole vectors are read, `rows` rows are written. */
-static inline void FN_NAME(fn_collect)(FN_T *to, const FN_T *columns, int64_t apart, int64_t step, int64_t rows, int64_t n)
+static inline void FN_NAME(fn_collect)(FN_T *to, const FN_T *columns, int64_t apart, int64_t step, int64_t rows,
+                                       int64_t n)
 {
     FN_DEALT_SWITCH(fn_collect_few, n, to, columns, apart, step, rows);
 }
