@@ -444,3 +444,24 @@ def test_a_study_goes_on_after_an_interrupt_with_all_trials(tmp_path):
     results = bayesian({"units": Int(2, 16)}, 8, **where).run(interrupted, X, Y, validation_split=0.2, on_error="keep")
     assert sorted(trial.state for trial in results.trials) == ["complete"] * 7 + ["failed"]
     assert [trial.error for trial in results.trials if trial.error] == ["ValueError: no"]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("name", ["GridSampler", "BruteForceSampler"])
+@pytest.mark.filterwarnings("ignore:BruteForceSampler is experimental")
+def test_a_search_ends_where_its_sampler_has_tried_all(name, batch, tmp_path):
+    space = {"units": [2, 4, 8], "kind": ["relu", "tanh"]}
+    samplers = pytest.importorskip("optuna").samplers
+
+    def run():
+        sampler = samplers.GridSampler(space) if name == "GridSampler" else samplers.BruteForceSampler(seed=0)
+        search = bayesian(space, 100, batch=batch, sampler=sampler, storage=f"sqlite:///{tmp_path}/study.db", name="s")
+        return search.run(build, X, Y, validation_split=0.2), search.study
+
+    results, study = run()
+    assert len({tuple(trial.params.values()) for trial in results.trials}) == 6 <= len(results.trials) <= 8
+    assert all(trial.state.is_finished() for trial in study.get_trials())
+    with pytest.raises(RuntimeError, match="inside an objective function"):  # Optuna's own again
+        study.stop()
+    if name == "GridSampler":
+        assert len(run()[0].trials) == len(results.trials)

@@ -34,7 +34,8 @@ class BayesianSearch:
         By name `Float`, `Int`, `Choice` or a list of values.
     n_trials : int
         Finished trials that the study has in the end, those of earlier runs and other processes included; not those
-        that an interrupt or an error kept from being trained.
+        that an interrupt or an error kept from being trained. Fewer where the sampler says that all has been tried
+        (GridSampler, BruteForceSampler).
     batch : int, default 8
         Trials that are chosen together; at least as many as cores keeps all cores busy, fewer learn more from each.
     storage : str or optuna.storages.BaseStorage, optional
@@ -120,9 +121,10 @@ class BayesianSearch:
             for old in study.get_trials(deepcopy=False):
                 if (trial := _from_study(optuna, old, self.space)) is not None:
                     results.add(trial, [])
-            while (missing := self.n_trials - _finished(optuna, study)) > 0:
-                self._batch(optuna, goal, min(missing, self.batch), told,
-                            {"workers": workers, "on_error": on_error, "progress": progress})
+            with _ended_by_its_sampler(study) as ended:
+                while not ended() and (missing := self.n_trials - _finished(optuna, study)) > 0:
+                    self._batch(optuna, goal, min(missing, self.batch), told,
+                                {"workers": workers, "on_error": on_error, "progress": progress})
         return results
 
     def _study(self, optuna, upwards: bool):
@@ -268,6 +270,19 @@ def _optuna():
         raise ImportError("BayesianSearch needs the package optuna, which is not installed: "
                           "pip install 'fusednet[search]'") from error
     return optuna
+
+
+@contextmanager
+def _ended_by_its_sampler(study):
+    """Gives ``ended()``: whether the sampler has nothing left to try. It says so by ``Study.stop``, which Optuna allows
+    in its own loop only; a grid that was through before says so when it is asked."""
+    told = []
+    study.stop = lambda: told.append(True)
+    exhausted = getattr(study.sampler, "is_exhausted", lambda study: False)
+    try:
+        yield lambda: bool(told) or exhausted(study)
+    finally:
+        del study.stop
 
 
 @contextmanager
