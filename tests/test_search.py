@@ -465,3 +465,21 @@ def test_a_search_ends_where_its_sampler_has_tried_all(name, batch, tmp_path):
         study.stop()
     if name == "GridSampler":
         assert len(run()[0].trials) == len(results.trials)
+
+
+@pytest.mark.parametrize("monitor", ["val_score", "val_loss"])
+def test_a_trial_of_several_networks_is_given_up_by_the_curve_of_the_first(monitor, recwarn):
+    optuna = pytest.importorskip("optuna")
+    pytest.importorskip("sklearn")
+    from fusednet.sklearn import MLPClassifier
+
+    class Second(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number == 1 and trial.last_step == 2
+
+    search = bayesian({"alpha": Float(1e-3, 1)}, 2, monitor=monitor, pruner=Second())
+    results = search.run(MLPClassifier((4,), max_iter=5, n_estimators=2), X, Y, validation_split=0.2)
+    assert [(trial.state, len(trial.curve)) for trial in results.trials] == [("complete", 5), ("pruned", 3)]
+    for trial, stored in zip(results.trials, search.study.trials, strict=True):
+        assert [stored.intermediate_values[step] for step in range(len(trial.curve))] == trial.curve
+    assert not [warning for warning in recwarn if "already reported" in str(warning.message)]

@@ -109,9 +109,9 @@ ARROWS = {
         *("fusednet.many", "fusednet.pool", "fusednet.search"),
     ),
     "fusednet.sklearn": (
-        *("fusednet.callbacks", "fusednet.labels", "fusednet.losses", "fusednet.model", "fusednet.objective"),
-        *("fusednet.optimizers", "fusednet.pool", "fusednet.predictor", "fusednet.schedules", "fusednet.sklearn"),
-        *("fusednet.spec", "fusednet.threads"),
+        *("fusednet.callbacks", "fusednet.estimators", "fusednet.labels", "fusednet.losses", "fusednet.model"),
+        *("fusednet.objective", "fusednet.optimizers", "fusednet.pool", "fusednet.predictor", "fusednet.schedules"),
+        *("fusednet.sklearn", "fusednet.spec", "fusednet.threads"),
     ),
     "fusednet.arrays": ("fusednet.backends", "fusednet.backends.table"),
     "fusednet.labels": ("fusednet.arrays", "fusednet.backends"),
@@ -123,7 +123,7 @@ ARROWS = {
     "fusednet.book": (
         *("fusednet.arena", "fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table"),
         *("fusednet.bind", "fusednet.book", "fusednet.params", "fusednet.phases", "fusednet.plan", "fusednet.runner"),
-        *("fusednet.spec", "fusednet.threads"),
+        *("fusednet.sklearn", "fusednet.spec", "fusednet.threads"),
     ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),

@@ -1,6 +1,6 @@
 """Estimators with scikit-learn's methods as networks to be trained by `fit_many` and the searches.
 
-Reads pool.py and, where an estimator comes, scikit-learn; read by many.py.
+Reads pool.py and, where an estimator comes, scikit-learn; read by many.py and sklearn/_members.py (`Scored`).
 
 a) An estimator is asked for by its methods (get_params, set_params, fit, score), not by its class: those of
    fusednet.sklearn, pipelines of them and others will do. It trains itself; nothing of it is done over here.
@@ -128,7 +128,7 @@ class EstimatorJob(Job):
         if "callbacks" in params:
             own = params["callbacks"]
             own = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
-            one.set_params(callbacks=[halt, *copy.deepcopy(own), *(_Scored(one, other) for other in self.callbacks)])
+            one.set_params(callbacks=[halt, *copy.deepcopy(own), *(Scored(one, other) for other in self.callbacks)])
         try:
             one.fit(x, y, **given)
         finally:
@@ -155,15 +155,27 @@ def _last(estimator, history: dict[str, list]) -> int:
     return -1
 
 
-class _Scored(Callback):
-    """Gives a callback the score on the validation rows, which the estimator has and its network does not."""
+class Scored(Callback):
+    """Gives a callback the score on the validation rows, which the estimator has and its network does not.
+
+    Of an estimator with several networks it is given the logs of the first alone, whose curves are the estimator's;
+    of the others it hears that an epoch has ended.
+
+    Attributes
+    ----------
+    estimator : object
+        That is trained; an estimator with several networks puts each in its place.
+    first : bool
+        Whether it is the first.
+    """
 
     def __init__(self, estimator, inner: Callback):
         super().__init__()
-        self._estimator, self._inner = estimator, inner
+        self.estimator, self.first, self._inner = estimator, True, inner
 
     def on_epoch_end(self, epoch, logs=None):
         """Hand the logs on."""
-        scores = getattr(self._estimator, "validation_scores_", None)
+        scores = getattr(self.estimator, "validation_scores_", None)
         self._inner.model = self.model
-        self._inner.on_epoch_end(epoch, {**(logs or {}), **({"val_score": scores[-1]} if scores else {})})
+        known = {**(logs or {}), **({"val_score": scores[-1]} if scores else {})}
+        self._inner.on_epoch_end(epoch, known if self.first else {})

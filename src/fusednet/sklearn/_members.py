@@ -1,6 +1,6 @@
 """The networks of an estimator with `n_estimators`: estimators of their own, trained side by side by pool.py.
 
-Reads pool.py, threads.py, _build.py, _threads.py; read by _base.py.
+Reads pool.py, estimators.py, threads.py, _build.py, _threads.py; read by _base.py.
 
 a) The rows are checked and converted once, by the estimator; its members are given the same arrays.
 b) Seeds are drawn before anything is trained: the members are the same for any number of threads.
@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from fusednet import pool, threads
 from fusednet.callbacks import Callback
+from fusednet.estimators import Scored
 from fusednet.sklearn import _build
 from fusednet.sklearn._threads import limited
 
@@ -37,6 +38,9 @@ class MemberJob(pool.Job):
         """The member, fitted, where other jobs tell a model; nobody asks for history and scores."""
         own = self.member.callbacks
         self.member.callbacks = [halt, *([] if own is None else own if isinstance(own, (list, tuple)) else [own])]
+        for one in self.member.callbacks:
+            if isinstance(one, Scored):
+                one.estimator, one.first = self.member, self.index == 0
         try:
             self.member._fit(*self.rows)
         finally:
