@@ -418,6 +418,35 @@ def test_choices_that_are_equal_are_drawn_apart():
     assert np.round(search_plot._places(one, trials, "a")).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_picture_shows_the_best_however_far_from_the_others(mode, tmp_path):
+    pytest.importorskip("matplotlib")
+    away = 0.1 if mode == "min" else 9.0
+    results = results_of([*np.linspace(1, 1.02, 14), away, *np.linspace(1, 1.02, 15)], mode)
+    curves, scores = results.plot(tmp_path / "search.png").subfigs
+    for axes in curves.axes:
+        low, high = axes.get_ylim()
+        assert low < away < high
+    for axes in scores.axes[:2]:
+        low, high = axes.get_ylim()
+        marked = {line.get_label(): line for line in axes.lines}
+        assert low < away < high and "worse" not in marked
+        offsets = np.asarray(axes.collections[0].get_offsets())
+        ring = np.column_stack(marked["best"].get_data())
+        assert len(offsets) == 30 and (np.abs(offsets - ring).max(axis=1) < 1e-9).any()  # round its own point
+
+
+def test_a_picture_has_its_words_beside_each_other(tmp_path):
+    pytest.importorskip("matplotlib")
+    results = Results("val_loss", "min", {"rate": Float(1e-4, 1, log=True)})
+    for i, score in enumerate([3.0, 1.0, math.nan, 1.1]):
+        results.add(Trial(i, {"rate": 0.1 + i / 10}, score, curve=[2.0, score]), [])
+    figure = results.plot(tmp_path / "search.png")
+    curves, scores = figure.subfigs
+    assert not scores.legends[0].get_window_extent().overlaps(scores._suptitle.get_window_extent())
+    assert all(tick == round(tick) for tick in curves.axes[0].get_xticks())
+
+
 def test_a_study_with_other_choices_is_told_of(tmp_path):
     where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
     bayesian({"units": [2, 4]}, 2, **where).run(build, X, Y, validation_split=0.2)

@@ -56,7 +56,7 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
     rows = -(-len(trials) // columns)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     low, high = _limits([value for trial in trials[: max(1, len(trials) // 2)]
-                          for value in (*trial.curve, *trial.training_curve)])
+                          for value in (*trial.curve, *trial.training_curve)], results.best.score)
     for axes, trial in zip(panels, trials, strict=False):
         for curve, colour, name in ((trial.training_curve, _TRAINING, "training"),
                                     (trial.curve, _VALIDATION, "validation")):
@@ -64,6 +64,7 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
                 axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linewidth=1.4, label=name)
         axes.set_title(f"trial {trial.number}: {trial.score:.4g}", fontsize="small")
         axes.set_ylim(low, high)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         _plain(axes)
     for i, axes in enumerate(panels):
         axes.set_visible(i < len(trials))
@@ -82,7 +83,8 @@ def _draw_scores(figure, results, columns: int) -> None:
     rows = -(-len(names) // columns)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     scored, rounds = results.ranked(), len(results.spaces)
-    low, high = _limits([trial.score for trial in scored[: max(2, 3 * len(scored) // 4)]])
+    best = results.best
+    low, high = _limits([trial.score for trial in scored[: max(2, 3 * len(scored) // 4)]], best.score)
     edge = low if results.upwards else high
     worse = [trial for trial in scored if not low <= trial.score <= high]
     lost = [trial for trial in results.trials if all(trial is not one for one in scored)]
@@ -97,9 +99,9 @@ def _draw_scores(figure, results, columns: int) -> None:
                           clip_on=False, label=label, zorder=3)
         drawn = axes.scatter(_places(one, shown, name), [trial.score for trial in shown], s=18, linewidths=0,
                              c=[trial.round + 1 for trial in shown], cmap=colours, vmin=0.5, vmax=rounds + 0.5)
-        best = results.best
-        axes.plot(_places(one, [best], name), [best.score], "o", markersize=9, markerfacecolor="none",
-                  markeredgecolor=_VALIDATION, markeredgewidth=1.5, label="best")
+        place = next(at for at, trial in zip(_places(one, shown, name), shown, strict=True) if trial is best)
+        axes.plot([place], [best.score], "o", markersize=9, markerfacecolor="none",
+                  markeredgecolor=_VALIDATION, markeredgewidth=1.5, clip_on=False, label="best")
         _scale(axes, one)
         axes.set(xlabel=name, ylim=(low, high))
         _plain(axes)
@@ -108,7 +110,7 @@ def _draw_scores(figure, results, columns: int) -> None:
     for row in range(rows):
         panels[row * columns].set_ylabel(results.monitor.replace("_", " "))
     handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, frameon=False, fontsize="x-small", loc="upper left", ncols=len(handles[0]))
+    figure.legend(*handles, frameon=False, fontsize="x-small", loc="outside lower left", ncols=len(handles[0]))
     if rounds > 1:
         bar = figure.colorbar(drawn, ax=panels[: len(names)].tolist(), ticks=range(1, rounds + 1), aspect=30, pad=0.01)
         bar.set_label("round")
@@ -138,12 +140,12 @@ def _scale(axes, one) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _limits(values: list[float]) -> tuple[float, float]:
-    """The range of an axis: that of the values, without the few that are far away from all others."""
+def _limits(values: list[float], best: float) -> tuple[float, float]:
+    """The range of an axis: that of the values, without the few that are far away from all others; with the best."""
     finite = np.array([value for value in values if np.isfinite(value)] or [0.0])
     low, high = np.quantile(finite, [0.05, 0.95])
     reach = 1.5 * (high - low) or 0.1 * abs(high) or 1.0
-    low, high = max(finite.min(), low - reach), min(finite.max(), high + reach)
+    low, high = min(max(finite.min(), low - reach), best), max(min(finite.max(), high + reach), best)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
 
