@@ -512,3 +512,18 @@ def test_a_trial_of_several_networks_is_given_up_by_the_curve_of_the_first(monit
     for trial, stored in zip(results.trials, search.study.trials, strict=True):
         assert [stored.intermediate_values[step] for step in range(len(trial.curve))] == trial.curve
     assert not [warning for warning in recwarn if "already reported" in str(warning.message)]
+
+
+def test_results_have_what_other_processes_have_found_meanwhile(tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s", "batch": 2}
+
+    def elsewhere(trial):
+        if trial.number == 0:
+            bayesian(SPACE, 5, seed=7, **where).run(build, X, Y, validation_split=0.2, epochs=8)
+
+    for n_trials in (2, 7):  # the other one is the last to find something, or not
+        (tmp_path / "study.db").unlink(missing_ok=True)
+        search = bayesian(SPACE, n_trials, **where)
+        results = search.run(build, X, Y, validation_split=0.2, told=elsewhere)
+        assert [trial.number for trial in results.trials] == list(range(max(n_trials, 5)))
+        assert results.best_score == search.study.best_value

@@ -35,7 +35,8 @@ class BayesianSearch:
     n_trials : int
         Finished trials that the study has in the end, those of earlier runs and other processes included; not those
         that an interrupt or an error kept from being trained. Fewer where the sampler says that all has been tried
-        (GridSampler, BruteForceSampler).
+        (GridSampler, BruteForceSampler); of several processes each goes on until there are as many, so that in the end
+        there may be some more.
     batch : int, default 8
         Trials that are chosen together; at least as many as cores keeps all cores busy, fewer learn more from each.
     storage : str or optuna.storages.BaseStorage, optional
@@ -118,13 +119,12 @@ class BayesianSearch:
         self.results = results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
         with _quiet(optuna):
             self.study = study = self._study(optuna, results.upwards)
-            for old in study.get_trials(deepcopy=False):
-                if (trial := _from_study(optuna, old, self.space)) is not None:
-                    results.add(trial, [])
+            self._add_others(optuna)
             with _ended_by_its_sampler(study) as ended:
                 while not ended() and (missing := self.n_trials - _finished(optuna, study)) > 0:
                     self._batch(optuna, goal, min(missing, self.batch), told,
                                 {"workers": workers, "on_error": on_error, "progress": progress})
+                    self._add_others(optuna)
         return results
 
     def _study(self, optuna, upwards: bool):
@@ -141,6 +141,13 @@ class BayesianSearch:
         begun = len(study.get_trials(deepcopy=False))
         study.sampler = sampler or optuna.samplers.TPESampler(seed=many.seed_of(self.seed, begun))
         return study
+
+    def _add_others(self, optuna) -> None:
+        """Take in what the study has from earlier runs and other processes."""
+        known = {trial.number for trial in self.results.trials}
+        for old in self.study.get_trials(deepcopy=False):
+            if old.number not in known and (trial := _from_study(optuna, old, self.space)) is not None:
+                self.results.add(trial, [])
 
     def _batch(self, optuna, goal, count: int, told, running: dict) -> None:
         study, results = self.study, self.results
