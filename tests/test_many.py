@@ -381,8 +381,19 @@ def test_scores_of_an_estimator_are_those_of_the_weights_it_ends_with(metric):
 def test_estimators_take_sparse_rows():
     sklearn, sparse = pytest.importorskip("fusednet.sklearn"), pytest.importorskip("scipy.sparse")
     config, some = [{"alpha": 0.1}], sklearn.MLPClassifier(max_iter=3)
-    fitted = [fit_many(config, x, Y, build=some, seed=0, folds=3) for x in (X, sparse.csr_matrix(X))]
-    assert [one.scores for one in fitted[0]] == [one.scores for one in fitted[1]]
+    for y in (Y, np.eye(3, dtype=int)[Y]):  # labels, which may be sparse too
+        forms = [(X, y), (sparse.csr_matrix(X), y), (sparse.coo_array(X), sparse.coo_matrix(y) if y.ndim == 2 else y)]
+        first, *others = [[one.scores for one in fit_many(config, *form, build=some, seed=0, folds=3)]
+                          for form in forms]
+        assert others == [first, first]
     for train in (lambda x: fit_many([{}], x, Y, build=build), lambda x: build().fit(x, Y)):
         with pytest.raises(TypeError, match="x is a sparse csr_matrix; wanted a dense array"):
             train(sparse.csr_matrix(X))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_curves_of_rows_that_an_estimator_sets_aside_itself_are_none_of_the_validation_rows():
+    sklearn = pytest.importorskip("sklearn.neural_network")
+    estimator = sklearn.MLPClassifier(max_iter=3, early_stopping=True)
+    (one,) = fit_many([estimator], X, Y, validation_split=0.3)
+    assert sorted(one.history.history) == ["loss"] and sorted(one.scores) == ["val_score"]

@@ -57,17 +57,17 @@ class Rows:
 
     def __init__(self, x, y, sample_weight, validation_data, division, estimator):
         from sklearn.base import is_classifier
-        from sklearn.utils import check_consistent_length
+        from sklearn.utils import check_consistent_length, indexable
 
         check_consistent_length(x, y, sample_weight)
-        labels = np.asarray(y)
+        x, y = indexable(x, y)  # of sparse matrices some have no rows to be asked for
         codes = classes = None
-        if is_classifier(estimator) and labels.ndim == 1:
-            classes, codes = np.unique(labels, return_inverse=True)
+        if is_classifier(estimator) and np.ndim(y) == 1:
+            classes, codes = np.unique(np.asarray(y), return_inverse=True)
         weight = None if sample_weight is None else np.asarray(sample_weight)
         if validation_data is not None:
             self._check_width(x, validation_data)
-        data = SimpleNamespace(x=labels, codes=codes, classes=classes)
+        data = SimpleNamespace(x=range(np.shape(y)[0]), codes=codes, classes=classes)
         self.parts = [self._part(x, y, weight, validation_data, *rows) for rows in division.of(data)]
 
     @staticmethod
@@ -135,6 +135,8 @@ class EstimatorJob(Job):
             if "callbacks" in params:
                 one.set_params(callbacks=params["callbacks"])
         curves = {"loss": "loss_curve_", "val_loss": "validation_loss_curve_", "val_score": "validation_scores_"}
+        if self.held is not None and not takes_validation(one):  # those are of other rows, that it has set aside itself
+            curves = {"loss": "loss_curve_"}
         history = {key: list(getattr(one, name)) for key, name in curves.items() if getattr(one, name, None)}
         scores = {"val_loss": history["val_loss"][_last(one, history)]} if "val_loss" in history else {}
         if self.held is not None:
