@@ -518,6 +518,13 @@ def test_members_share_the_rows(monkeypatch):
     assert all(len(member.validation_scores_) == 2 for member in estimator.estimators_)
 
 
+def test_members_share_the_time():
+    x, y = _digits(10)
+    listener = callbacks.LambdaCallback()  # so that they are trained one after the other
+    several = ours.MLPClassifier(n_estimators=4, max_iter=1, max_time=80.0, callbacks=[listener]).fit(x, y)
+    assert [member.max_time for member in several.estimators_] == [20.0] * 4 and several.max_time == 80.0
+
+
 def test_members_see_callbacks_one_after_the_other():
     x, y = _digits(10)
     seen = []

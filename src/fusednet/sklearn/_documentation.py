@@ -80,7 +80,7 @@ restore_best_weights : bool, default True
 callbacks : list of Callback, optional
     Of `fusednet.callbacks`; they are told of each epoch, or each iteration of "lbfgs", which has no steps.
 max_time : float, optional
-    Seconds after which the training ends.
+    Seconds after which the training ends; of `n_estimators` networks each has its share of them.
 n_threads : int, optional
     Most threads; by default the process's number, inside of joblib's workers what it grants each, else one.
 dtype : {"auto", "float32", "float64"}, default "auto"

@@ -54,7 +54,7 @@ def fit(members: list, rows: tuple, parameters: dict) -> None:
     Parameters
     ----------
     members : list of estimator
-        Not fitted; their `n_threads` is set to what each is given.
+        Not fitted; their `n_threads` and `max_time` are set to what each is given.
     rows : tuple
         X as an array, y, weights or None, validation rows as a triple.
     parameters : dict
@@ -73,8 +73,11 @@ def fit(members: list, rows: tuple, parameters: dict) -> None:
     at_once, each = pool.arrange([work] * len(members), cores)
     if parameters["callbacks"] is not None:
         at_once, each = 1, cores
+    rounds = -(-len(members) // at_once)  # one after the other has its share of the time
     for member in members:
         member.n_threads = each
+        if member.max_time is not None:
+            member.max_time = parameters["max_time"] / rounds
     pool.run([MemberJob(f"member {i}", i, None, member, rows, work) for i, member in enumerate(members)],
              workers=at_once)
 
