@@ -301,6 +301,19 @@ def test_partial_fit_records_validation_rows():
     assert estimator.validation_scores_[-1] == estimator.score(x[300:], y[300:])
 
 
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+def test_partial_fit_counts_as_scikit_learns(learning_rate):
+    x, y = _digits(10)
+    options = {"solver": "sgd", "learning_rate": learning_rate, "random_state": 0}
+    estimators = ours.MLPClassifier(**options), theirs.MLPClassifier(**options)
+    for rows in (slice(0, 150), slice(150, 300), slice(300, 400)):
+        for one in estimators:
+            one.partial_fit(x[rows], y[rows], classes=range(10))
+        a, b = estimators
+        assert (a.n_iter_, a.t_, len(a.loss_curve_)) == (b.n_iter_, b.t_, len(b.loss_curve_)) and a.n_iter_ == 1
+        assert a.loss_ == pytest.approx(b.loss_, rel=1e-11)
+
+
 def test_warm_start_keeps_the_moments():
     x, y = _digits(10)
     estimator = ours.MLPClassifier(warm_start=True, max_iter=3, random_state=0).fit(x, y)

@@ -311,7 +311,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _fit_stochastic(self, X, target, weight, held, parameters, incremental, rng, tasks) -> None:
         model, score = self.model_, None
-        self.n_iter_ = 0 if not incremental else self.n_iter_
+        self.n_iter_ = 0
         size = parameters["batch_size"]
         if size != "auto" and size > len(X):
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",

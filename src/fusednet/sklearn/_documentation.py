@@ -114,7 +114,7 @@ best_validation_score_ : float or None
 validation_loss_curve_ : list of float or None
     Loss of the validation rows after each epoch, without penalty; None without such rows. Not with "lbfgs".
 n_iter_ : int
-    Epochs, or iterations of "lbfgs".
+    Epochs of the last call (1 after ``partial_fit``), or iterations of "lbfgs".
 t_ : int
     Rows that training went through, each counted in each epoch.
 n_layers_ : int
