@@ -611,8 +611,14 @@ def test_wrong_validation_rows_are_told_of():
         ours.MLPClassifier().fit(x, y, X_val=x)
     with pytest.raises(ValueError, match="63 features"):
         ours.MLPClassifier().fit(x, y, X_val=x[:, :63], y_val=y)
-    with pytest.raises(ValueError, match="classes not in"):
+    with pytest.raises(ValueError, match=r"^`y_val` has classes not in"):
         ours.MLPClassifier().fit(x[y < 5], y[y < 5], X_val=x, y_val=y)
+    with pytest.raises(ValueError, match=r"^`y_val` has classes not in"):
+        ours.MLPClassifier().fit(x, np.stack([y, y], axis=1), X_val=x, y_val=np.stack([y, y + 1], axis=1))
+    with pytest.raises(ValueError, match=r"^y_val has 2 columns; wanted 1, as y has"):
+        ours.MLPRegressor().fit(x, y, X_val=x, y_val=np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match=r"^y_val has values below 0"):
+        ours.MLPRegressor("poisson").fit(x, y, X_val=x, y_val=-y)
     with pytest.raises(ValueError, match="'lbfgs' looks at no validation data"):
         ours.MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y)
 

@@ -106,8 +106,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """X and y, checked; `held` are validation rows."""
 
     @abstractmethod
-    def _target(self, y, parameters, first):
-        """y as the network takes it; `n_outputs_` and what else it says of the outputs are set if `first`."""
+    def _target(self, y, parameters, first, held=False):
+        """y as the network takes it; `n_outputs_` and what else it says of the outputs are set if `first`. `held` are
+        validation rows."""
 
     @abstractmethod
     def _task(self, parameters, dtype) -> Task:
@@ -266,7 +267,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X, y = self._validate_input(X, y, True, reset=False, held=True)
         X = X.toarray() if scipy.sparse.issparse(X) else X
         weight = _weights(weight, X, "sample_weight_val")
-        return X, self._target(y, parameters, False), weight
+        return X, self._target(y, parameters, False, held=True), weight
 
     def _split(self, X, target, weight, parameters, rng):
         arrays = [X, target] if weight is None else [X, target, weight]

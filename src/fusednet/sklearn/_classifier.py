@@ -115,7 +115,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._kind == _MULTIOUTPUT:
             for column, known in zip(y.T, self.classes_, strict=True):
                 if not np.isin(column, known).all():
-                    raise ValueError(f"`y` has classes not in `self.classes_`: {np.setdiff1d(column, known)}")
+                    raise ValueError(f"`{'y_val' if held else 'y'}` has classes not in `self.classes_`: "
+                                     f"{np.setdiff1d(column, known)}")
         else:
             self._check_classes(unique_labels(y), held)
         return X, y
@@ -126,10 +127,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 raise ValueError("warm_start can only be used where `y` has the same classes as in the previous call "
                                  f"to fit. Previously got {self.classes_}, `y` has {classes}")
         elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
-                             f"'y' has {classes}.")
+            name = "y_val" if held else "y"
+            raise ValueError(f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                             f"'{name}' has {classes}.")
 
-    def _target(self, y, parameters, first):
+    def _target(self, y, parameters, first, held=False):
         self._outputs_of_classes()
         if self._kind == _MULTILABEL:
             return (np.asarray(y) > 0).astype(np.float32)

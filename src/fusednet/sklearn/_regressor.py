@@ -84,11 +84,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _target(self, y, parameters, first):
+    def _target(self, y, parameters, first, held=False):
         y = y.reshape(len(y), -1)
         poisson = parameters["loss"] == "poisson"
         if poisson and (y < 0).any():
-            raise ValueError("y has values below 0; the loss 'poisson' wants counts or rates of at least 0")
+            raise ValueError(f"{'y_val' if held else 'y'} has values below 0; the loss 'poisson' wants counts or rates "
+                             "of at least 0")
         if first:
             self.n_outputs_ = y.shape[1]
             self.out_activation_ = "exp" if poisson else "identity"
@@ -97,7 +98,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 deviation = y.std(axis=0)
                 self._units = y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
         if y.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {y.shape[1]} columns; wanted {self.n_outputs_}, as in the fit before")
+            raise ValueError(f"{'y_val' if held else 'y'} has {y.shape[1]} columns; wanted {self.n_outputs_}, as "
+                             f"{'y has' if held else 'in the fit before'}")
         if self._units is None:
             return y
         shift, scale = self._units
