@@ -436,6 +436,28 @@ def test_a_picture_shows_the_best_however_far_from_the_others(mode, tmp_path):
         assert len(offsets) == 30 and (np.abs(offsets - ring).max(axis=1) < 1e-9).any()  # round its own point
 
 
+@pytest.mark.parametrize("search", [RandomSearch, bayesian])
+def test_curves_know_their_epochs_where_not_all_are_validated(search, tmp_path):
+    storage = {} if search is RandomSearch else {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+    options = {"validation_split": 0.2, "epochs": 7, "validation_freq": 3}
+    results = search({"units": Int(2, 8)}, 2, **storage).run(build, X, Y, **options)
+    if storage:
+        optuna = pytest.importorskip("optuna")
+
+        class Late(optuna.pruners.BasePruner):
+            def prune(self, study, trial):
+                return trial.number == 2 and trial.last_step == 5
+
+        results = search({"units": Int(2, 8)}, 3, pruner=Late(), **storage).run(build, X, Y, **options)
+        assert [trial.state for trial in results.trials] == ["complete", "complete", "pruned"]
+    for trial in results.trials:
+        assert np.flatnonzero(np.isfinite(trial.curve)).tolist() == [2, 5] and len(trial.curve) == 6
+    pytest.importorskip("matplotlib")
+    axes = results.plot(tmp_path / "search.png").subfigs[0].axes[0]
+    epochs = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert epochs == {"training": [1, 2, 3, 4, 5, 6, 7], "validation": [3, 6]}
+
+
 def test_a_picture_has_its_words_beside_each_other(tmp_path):
     pytest.importorskip("matplotlib")
     results = Results("val_loss", "min", {"rate": Float(1e-4, 1, log=True)})

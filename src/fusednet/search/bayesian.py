@@ -196,14 +196,16 @@ class _Prune(Callback):
     def __init__(self, watched: _Watched, reports: bool):
         super().__init__()
         self._watched, self._reports = watched, reports
+        self._first: int | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Report, and stop where the trial is pruned."""
+        self._first = epoch if self._first is None else self._first
         watched, value = self._watched, (logs or {}).get(self._watched.monitor)
         if self._reports and value is not None and not watched.pruned:
             with self._one_at_a_time:
                 watched.trial.report(float(value), epoch)
-                watched.curve.append(float(value))
+                watched.curve += [math.nan] * (epoch - self._first - len(watched.curve)) + [float(value)]
                 watched.pruned = watched.trial.should_prune()
         if watched.pruned:
             self.model.stop_training = True

@@ -122,7 +122,7 @@ class Objective:
         if failed is not None:
             trial.state, trial.error = "failed", _said(failed)
             return trial
-        histories = [part.history.history for part in parts]
+        histories = [part.history for part in parts]
         trial.curve = _mean_curve(histories, self.monitor)
         trial.training_curve = _mean_curve(histories, self.monitor.removeprefix("val_"))
         trial.scores = {key: _mean([part.scores[key] for part in parts]) for key in parts[0].scores}
@@ -145,10 +145,19 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _mean_curve(histories: list[dict], key: str) -> list[float]:
+def _mean_curve(histories: list, key: str) -> list[float]:
     """The mean over folds, as far as all of them go."""
-    curves = [history.get(key, []) for history in histories]
+    curves = [_by_epoch(history, key) for history in histories]
     return [_mean(values) for values in zip(*curves, strict=False)]
+
+
+def _by_epoch(history, key: str) -> list[float]:
+    """The values of a key; NaN for epochs without validation."""
+    values = history.history.get(key, [])
+    if not hasattr(history, "epochs_of") or len(values) in (0, len(history.epoch)):
+        return values
+    known = dict(zip(history.epochs_of(key), values, strict=True))
+    return [known.get(epoch, math.nan) for epoch in range(history.epoch[0], max(known) + 1)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -60,8 +60,9 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
     for axes, trial in zip(panels, trials, strict=False):
         for curve, colour, name in ((trial.training_curve, _TRAINING, "training"),
                                     (trial.curve, _VALIDATION, "validation")):
-            if curve:
-                axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linewidth=1.4, label=name)
+            known = np.isfinite(curve)
+            if known.any():
+                axes.plot(1 + np.flatnonzero(known), np.compress(known, curve), color=colour, linewidth=1.4, label=name)
         axes.set_title(f"trial {trial.number}: {trial.score:.4g}", fontsize="small")
         axes.set_ylim(low, high)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -31,7 +31,7 @@ class Trial:
     round : int
         Of a search that narrows its ranges.
     curve : list of float
-        The monitored key by epoch, the mean over folds.
+        The monitored key by epoch, the mean over folds; NaN for an epoch without validation.
     training_curve : list of float
         The same on the training rows.
     scores : dict of str to float
