@@ -144,6 +144,17 @@ def test_names_of_columns_are_known(library):
         estimator.predict(X[:1])
 
 
+@pytest.mark.parametrize("y", [np.arange(60) % 2, np.arange(60) % 3, np.eye(3, dtype=int)[np.arange(60) % 3],
+                               np.stack([np.arange(60) % 3, np.arange(60) % 4], axis=1)])  # fmt: skip
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_fitted_estimator_is_shown_in_a_notebook(y, networks):
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    for cls in (MLPClassifier, MLPRegressor):
+        estimator = cls(max_iter=2, n_estimators=networks).fit(X, y)
+        assert {"coefs_", "n_iter_", "predict"} <= set(dir(estimator))
+        assert cls.__name__ in estimator._repr_html_()
+
+
 def test_weights_are_routed():
     with config_context(enable_metadata_routing=True):
         estimator = MLPClassifier(max_iter=2).set_fit_request(sample_weight=True, X_val=True, y_val=True)

@@ -152,15 +152,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self.n_outputs_, self.out_activation_ = 1, "logistic"
 
-    @property
     def _begins(self) -> tuple[int, ...]:
+        """The first output of each target, of several."""
         return tuple(np.cumsum([0, *map(len, self.classes_[:-1])]).tolist())
 
     def _task(self, parameters, dtype):
         smoothing = parameters["label_smoothing"]
         most = -math.log(np.finfo(dtype).eps)  # scikit-learn's probabilities are at least eps in its loss
         if self._kind == _MULTIOUTPUT:
-            return Task(self.n_outputs_, Custom(BlockCrossentropy(self._begins, smoothing)), "linear", dtype)
+            return Task(self.n_outputs_, Custom(BlockCrossentropy(self._begins(), smoothing)), "linear", dtype)
         if self.out_activation_ == "softmax":
             return Task(self.n_outputs_, CategoricalCrossentropy(smoothing, most), "softmax", dtype)
         loss = LogLoss(smoothing, most if self.n_outputs_ == 1 else None)
@@ -196,7 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.hstack([softmax(block)[0] for block in self._blocks(outputs)])
 
     def _blocks(self, outputs):
-        return np.split(outputs, self._begins[1:], axis=1)
+        return np.split(outputs, self._begins()[1:], axis=1)
 
     def _score_outputs(self, outputs, target, weight):
         codes = self._codes(outputs)
