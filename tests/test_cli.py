@@ -276,6 +276,16 @@ def test_a_file_with_the_target_has_a_score_however_few_rows_it_has(folder, caps
     assert "RMSE" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("mean", "scale"), [(1.7e9, 10.0), (0.0, 1e100), (0.0, 1e-100)])
+def test_predictions_have_the_digits_that_the_target_has(folder, capsys, mean, scale):
+    """float32 has steps of 128 at 1.7e9, and ends at 3e38."""
+    x = np.random.default_rng(0).normal(size=300)
+    pd.DataFrame({"x": x, "y": mean + scale * x}).to_csv("far.csv", index=False)
+    assert main(["train", "far.csv", "-t", "y", "-q", "--epochs", "60"]) == 0
+    assert main(["predict", "far.safetensors", "far.csv", "-o", "p.csv"]) == 0
+    assert np.corrcoef((pd.read_csv("p.csv")["prediction"] - mean) / scale, x)[0, 1] > 0.97
+
+
 def test_models_with_an_extra_of_the_users(folder, capsys):
     model = fn.Sequential([fn.Dense(1)], seed=0)
     model.build(2)

@@ -8,6 +8,7 @@ b) A model of `Sequential.save`, without a recipe, takes the file's columns as t
 c) Where the file has the target too, the score goes to stderr.
 """
 
+import math
 import os
 import sys
 
@@ -62,7 +63,10 @@ def _plain(model, frame, options) -> np.ndarray:
 def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
     pandas = tabular.pandas()
     if recipe is not None and recipe.task == "regression":
-        return pandas.DataFrame({"prediction": (outputs[:, 0] * recipe.scale + recipe.mean).astype(np.float32)})
+        # in float64, to seven digits of the spread: in float32 a mean of 1.7e9 would leave steps of 128
+        digits = 7 - math.floor(math.log10(recipe.scale))
+        values = outputs[:, 0].astype(np.float64) * recipe.scale + recipe.mean
+        return pandas.DataFrame({"prediction": [round(value, digits) for value in values.tolist()]})
     if recipe is None and (model.loss is None or model.loss.takes == "values"):
         names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])]
         return pandas.DataFrame(dict(zip(names, outputs.T, strict=True)))
