@@ -3,6 +3,7 @@
 Needs pandas and scikit-learn, and for Parquet pyarrow.
 """
 
+import datetime
 import json
 
 import numpy as np
@@ -231,6 +232,34 @@ def test_infinities_are_missing_and_all_inputs_are_finite():
     ratio = next(column for column in learnt.columns if column.name == "ratio")
     assert ratio.marks_missing
     assert np.isfinite(learnt.apply(table)).all()
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
+def test_true_and_false_are_numbers_where_some_are_missing(tmp_path, words):
+    """pandas makes Python's True of every spelling, and a column of text keeps its own: so it must not become one."""
+    bits = np.arange(60) % 3
+    for name, rows in (("some", bits), ("all", bits[bits < 2])):
+        lines = "\n".join(f"{(*words, '')[bit]},{bit}" for bit in rows)
+        (tmp_path / f"{name}.csv").write_text(f"b,y\n{lines}\n")
+    table = tabular.read(tmp_path / "some.csv")
+    learnt = learn(table, "y", "regression")
+    assert [type(column) for column in learnt.columns] == [recipe.Number] and learnt.columns[0].marks_missing
+    again = tabular.read(tmp_path / "some.csv", learnt.texts)
+    x = learnt.apply(again)
+    assert [len(np.unique(x[bits == bit, 0])) for bit in range(3)] == [1, 1, 1] and len(np.unique(x[bits < 2, 0])) == 2
+    np.testing.assert_array_equal(x[:, 1], bits == 2)
+    np.testing.assert_array_equal(learnt.apply(tabular.read(tmp_path / "all.csv", learnt.texts)), x[bits < 2])
+
+
+def test_days_without_a_time_are_days():
+    """As Parquet has them: Python's dates in a column of objects."""
+    days = [datetime.date(2024, 1, 1) + datetime.timedelta(days=i) for i in range(100)]
+    table = pd.DataFrame({"day": [*days[:50], None, datetime.date(9999, 12, 31), *days[52:]], "y": np.arange(100.0)})
+    learnt = learn(table, "y")
+    assert [type(column) for column in learnt.columns] == [recipe.Number] and learnt.columns[0].marks_missing
+    moments = table.assign(day=table["day"].astype("datetime64[s]"))
+    np.testing.assert_array_equal(learnt.apply(table), learnt.apply(moments))
+    assert learn(moments, "y") == learnt
 
 
 def test_rare_categories_share_an_input():

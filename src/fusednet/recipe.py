@@ -288,6 +288,10 @@ def _useless(column, name: str, path) -> str:
 
 # ---- columns ---------------------------------------------------------------------------------------------------------
 
+_NOT_TEXT = ("decimal", "integer", "floating", "mixed-integer-float", "boolean", "date")
+"""What pandas finds in columns of Python objects that are numbers to us: bools are objects where some are missing, and
+days of Parquet, which have no time, always."""
+
 
 def _is_text(column) -> bool:
     """Whether a column is of categories; bools are numbers, dates are days."""
@@ -297,15 +301,18 @@ def _is_text(column) -> bool:
         return True
     if types.is_numeric_dtype(dtype) or types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype):
         return False
-    return types.infer_dtype(column, skipna=True) not in ("decimal", "integer", "floating", "mixed-integer-float")
+    return types.infer_dtype(column, skipna=True) not in _NOT_TEXT
 
 
 def _numbers(column, name: str, path) -> np.ndarray:
     """A column as float64: dates and times in days, infinite values as missing ones."""
     pandas = tabular.pandas()
     types = pandas.api.types
+    if column.dtype == object and types.infer_dtype(column, skipna=True) == "date":
+        column = column.astype("datetime64[s]")
     if types.is_datetime64_any_dtype(column.dtype):
-        column = pandas.to_datetime(column, utc=True) - pandas.Timestamp(0, tz="UTC")
+        # not Timestamp(0), which counts nanoseconds and so ends in 2262
+        column = pandas.to_datetime(column, utc=True) - pandas.Timestamp("1970-01-01", tz="UTC")
     if types.is_timedelta64_dtype(column.dtype):
         return (column / pandas.Timedelta(days=1)).to_numpy(np.float64, na_value=np.nan)
     if types.is_complex_dtype(column.dtype):
