@@ -182,6 +182,8 @@ REFUSED = [
     ("predict ended.safetensors one.csv", "no columns 'size', 'town'"),
     ("predict ended.safetensors none.csv", "none.csv: No such file"),
     ("predict ended.safetensors houses.csv -o no/such/p.csv", "there is no folder no/such"),
+    ("predict ended.safetensors houses.csv -o ./houses.csv", r"--output ./houses.csv is the data; wanted another name"),
+    ("predict ended.safetensors houses.csv -o ended.safetensors", "--output ended.safetensors is the model"),
 ]
 
 

@@ -24,8 +24,8 @@ def run(options) -> int:
     """Predict as the options say; 0."""
     if options.threads is not None:
         threads.set_num_threads(options.threads)
-    if options.output is not None and not os.path.isdir(os.path.dirname(options.output) or "."):
-        raise ValueError(f"--output {options.output}: there is no folder {os.path.dirname(options.output)}")
+    if options.output is not None:
+        _check_output(options)
     model = load(options.model)
     recipe = model.extra.get("recipe") if isinstance(model.extra, dict) else None
     recipe = None if recipe is None else Recipe.from_dict(recipe)
@@ -41,6 +41,16 @@ def run(options) -> int:
     if recipe is not None and recipe.target in frame.columns:
         _score(recipe, frame, predictions["prediction"].to_numpy(), options.data)
     return 0
+
+
+def _check_output(options) -> None:
+    """Before anything is read: there is a folder to write to, and neither the model nor the data are replaced."""
+    output = options.output
+    if not os.path.isdir(os.path.dirname(output) or "."):
+        raise ValueError(f"--output {output}: there is no folder {os.path.dirname(output)}")
+    for what, path in (("model", options.model), ("data", options.data)):
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise ValueError(f"--output {output} is the {what}; wanted another name")
 
 
 def _plain(model, frame, options) -> np.ndarray:
