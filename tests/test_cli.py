@@ -5,6 +5,7 @@ Needs what the extra ``cli`` brings. Small tables and few epochs: what is tested
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_the_task_and_the_network_can_be_said(folder, capsys):
     assert main(["train", "t.csv", "-t", "y", "--task", "regression", "--hidden", "none", "--epochs", "2", "-q"]) == 0
     assert "regression, as asked for" in capsys.readouterr().out
     assert [layer.units for layer in fn.load("t.safetensors").layers] == [1]
+
+
+@pytest.mark.parametrize("name", ["two words", "it's", "$HOME (1)", "a;b", "집"])
+def test_the_commands_that_it_prints_can_be_typed(folder, capsys, name):
+    Path("houses.csv").rename(f"{name}.csv")
+    assert main(["train", f"{name}.csv", "-t", "price", "-q", "--epochs", "1"]) == 0
+    out = capsys.readouterr().out
+    for label in ("go on", "predict"):
+        words = shlex.split(re.search(rf"^{label} +fusednet (.*)$", out, re.MULTILINE)[1])
+        assert f"{name}.csv" in words and main(words) == 0
 
 
 def test_parquet_trains_as_csv(folder):

@@ -12,6 +12,7 @@ c) What was asked for and what was learnt of the table is in the model file (`Se
 """
 
 import os
+import shlex
 import signal
 import time
 import warnings
@@ -312,7 +313,7 @@ def _fit(model: Sequential, job: Job, kept: dict, options, output: str) -> int:
 
 
 def _command(*words: str) -> str:
-    return " ".join(["fusednet", *(f"'{word}'" if " " in word else word for word in words)])
+    return shlex.join(["fusednet", *words])
 
 
 # ---- the score -------------------------------------------------------------------------------------------------------
