@@ -5,6 +5,7 @@ Needs pandas and scikit-learn, and for Parquet pyarrow.
 
 import datetime
 import json
+import os
 
 import numpy as np
 import pytest
@@ -130,6 +131,13 @@ def test_folders_missing_files_and_double_names(tmp_path):
             tabular.read(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("a,a.1,,\n1,2,3,4\n")
     assert len(tabular.read(tmp_path / "t.csv").columns) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_called_one(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"t.csv is a pipe, which can be read only once; wanted a CSV"):
+        tabular.read(tmp_path / "t.csv")
 
 
 def test_unknown_columns_name_the_nearest():

@@ -10,6 +10,7 @@ import difflib
 import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -56,14 +57,16 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     FileNotFoundError, OSError
         If it is not there or cannot be read.
     ValueError
-        If it is neither CSV nor Parquet, has no rows, rows are longer than the line of names, or two columns have the
-        same name.
+        If it is a pipe, neither CSV nor Parquet, has no rows, rows are longer than the line of names, or two columns
+        have the same name.
     ImportError
         If pandas (for Parquet also pyarrow) is not installed; says what to type.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; wanted a CSV or Parquet file")
+    if Path(path).is_fifo():
+        raise ValueError(f"{path} is a pipe, which can be read only once; wanted a CSV or Parquet file")
     with open(path, "rb") as file:
         start = file.read(4096)
     if not start:
