@@ -173,6 +173,7 @@ REFUSED = [
     ("train houses.csv", r"--target with one of size, town, price, large"),
     ("train houses.csv -t prize", "houses.csv has no column 'prize'; nearest: price, size"),
     ("train houses.csv -t price --drop twon", "no column 'twon'; nearest: town"),
+    ("train houses.csv -t price --drop town,price", "--drop price: it is the target"),
     ("train houses.csv -t town --task regression", "holds text"),
     ("train broken.csv -t a", "broken.csv cannot be read as CSV"),
     ("train one.csv -t y", "the target 'y' is a in all rows"),

@@ -168,6 +168,8 @@ def _table(path: str, kept: dict) -> Job:
     unknown = next((name for name in kept["drop"] if name not in frame.columns), None)
     if unknown is not None:
         raise tabular.unknown_column(path, unknown, frame.columns)
+    if kept["target"] in kept["drop"]:
+        raise ValueError(f"--drop {kept['target']}: it is the target; wanted columns beside it")
     target = tabular.target(frame, kept["target"], kept["task"], path)
     if len(target.rows) < FEWEST:
         raise ValueError(f"{path} has {count(len(target.rows), 'row')} with a target; wanted at least {FEWEST}")
