@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fusednet as fn
-from fusednet.backends import available
+from fusednet.backends import available, current, select
 from fusednet.bench import ceilings, memory, pool, training, workloads
 from fusednet.bench.results import Results, Timed
 from fusednet.cli import _bench, main
@@ -144,6 +144,21 @@ def test_without_native_code_there_are_no_ceilings(capsys, monkeypatch):
     assert "fusednet was built without it" in capsys.readouterr().err
     assert main(["bench", "tiny", *SHORT]) == 0
     assert rows_of(capsys.readouterr().out)[1][5:7] == ["-", "-"]
+
+
+@NATIVE
+def test_the_backend_that_was_asked_for_is_the_one_that_is_measured(capsys, monkeypatch):
+    """Beside the floor, whose rates are of native code."""
+    monkeypatch.setenv("FUSEDNET_BACKEND", "numpy")
+    before, used = current().backend, []
+    fit = fn.Sequential.fit
+    monkeypatch.setattr(fn.Sequential, "fit", lambda *a, **b: used.append(current().backend) or fit(*a, **b))
+    select()
+    try:
+        assert main(["bench", "tiny", *SHORT]) == 0
+    finally:
+        select(before)
+    assert set(used) == {"numpy"} and rows_of(capsys.readouterr().out)[1][5] != "-"
 
 
 @pytest.mark.skipif(not memory.STATUS.exists(), reason="no /proc here")

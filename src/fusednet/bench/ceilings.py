@@ -120,7 +120,6 @@ class Ceilings:
             raise ValueError("the rates of the machine are measured by native code, and fusednet was built without it")
         from fusednet.backends import native
 
-        backends.select("native")  # the team is the native table's
         self._probe = native.probe
         self.threads = threads
         self.isa = isa or native.chosen_isa()
@@ -156,7 +155,8 @@ class Ceilings:
         total : int
             Bytes that all threads together go over, again and again.
         """
-        before = fusednet.get_num_threads()
+        before, in_use = fusednet.get_num_threads(), backends.current().backend
+        backends.select("native")  # the team is the native table's
         fusednet.set_num_threads(self.threads)
         array = None if what in ("fma", "dot") else self._array(dtype, total)
         key = what, dtype, total
@@ -170,6 +170,7 @@ class Ceilings:
             self._repeats[key] = repeat
         seconds, amount = self._run(what, dtype, array, self._repeats[key])
         fusednet.set_num_threads(before)
+        backends.select(in_use)  # what is measured next may be another's
         return amount / seconds
 
     def best(self, what: str, dtype: str, total: int = 0, rounds: int = 7) -> float:
