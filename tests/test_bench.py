@@ -84,6 +84,12 @@ def test_a_probe_that_is_not_there_is_refused():
         assert native.probe("dot", "float32", None, 3) == 3 * 2 * native.probe("fma", "float32", None, 1)
 
 
+def test_a_chart_that_cannot_be_drawn_is_told_of(capsys, tmp_path):
+    assert main(["bench", "tiny", "--peers", "--chart", "c.svg", "--libraries", "fusednet", *SHORT]) == 0
+    assert "no chart: there is no job that another library was trained on too" in capsys.readouterr().err
+    assert not (tmp_path / "c.svg").exists()
+
+
 def test_beside_numpy_it_writes_page_and_chart(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     arguments = ["--peers", "--results", "r.json", "--write", "p.md", "--chart", "c.svg"]
@@ -111,6 +117,7 @@ def test_beside_numpy_it_writes_page_and_chart(capsys, monkeypatch, tmp_path):
     (["--ceilings", "tiny"], "--ceilings measures the machine, not jobs such as 'tiny'"),
     (["--ceilings", "--peers"], "not allowed with argument"),
     (["--memory", "--peers"], "not allowed with argument"),
+    (["--ceilings", "--seconds", "1"], "--ceilings finds itself how long a probe runs"),
     (["--memory", "--rounds", "3"], "--memory measures bytes"),
     (["--memory", "--seconds", "1"], "--memory measures bytes"),
     (["--memory", "tinny"], "job is 'tinny'; known: tiny, rl (did you mean 'tiny'?)"),

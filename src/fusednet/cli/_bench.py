@@ -64,6 +64,8 @@ def _jobs(options, more: tuple[str, ...] = ()) -> list[str]:
 def _ceilings(options, counts: list[int]) -> int:
     if options.jobs:
         raise ValueError(f"--ceilings measures the machine, not jobs such as {options.jobs[0]!r}")
+    if options.seconds:
+        raise ValueError("--ceilings finds itself how long a probe runs; --seconds goes with jobs")
     team = ceilings.Ceilings(counts[0])
     sizes = ", ".join(f"{name} {size // ceilings.KB} KB" for name, size in sorted(ceilings.caches().items()))
     _say(f"{ceilings.processor()}, {team.isa}, {sizes}")
@@ -122,6 +124,8 @@ def _peers(options, counts: list[int]) -> int:
     if any(page.ratio(libraries) for libraries in results.training.values()):
         drawn.write_text(chart.svg(results), encoding="utf-8")
         _say(f"chart in {drawn}")
+    elif options.chart:
+        _say("no chart: there is no job that another library was trained on too")
     if written:
         command = f"fusednet bench --peers --write {written.as_posix()} --chart {drawn.as_posix()}"
         beside = drawn.name if drawn.parent.resolve() == written.parent.resolve() and drawn.exists() else ""
