@@ -259,6 +259,17 @@ def test_a_package_that_is_not_installed_is_named(folder, capsys, monkeypatch):
     assert "pip install 'fusednet[cli]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("package", ["safetensors", "tqdm"])
+def test_what_a_training_needs_at_its_end_is_looked_for_at_its_beginning(folder, capsys, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["train", "--epochs", "1", *["-q"] * (package == "safetensors")]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and f"needs the package {package}," in told.err and "fusednet[cli]" in told.err
+    assert ("--quiet does without it" in told.err) == (package == "tqdm")
+    if package == "tqdm":
+        assert main(["train", "--epochs", "1", "-q"]) == 0
+
+
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ c) What was asked for and what was learnt of the table is in the model file (`Se
    and ``predict`` need nothing but the file.
 """
 
+import importlib.util
 import os
 import shlex
 import signal
@@ -64,6 +65,7 @@ def run(options) -> int:
         threads.set_num_threads(options.threads)
     if options.data is None and options.target is not None:
         raise ValueError(f"--target {options.target} is given, but no file; wanted fusednet train FILE --target COLUMN")
+    _check_packages(options.quiet)
     output = options.output or _default_output(options.data)
     _check_output(output, options.data)
     model = None
@@ -90,6 +92,15 @@ def run(options) -> int:
 def _default_output(data: str | None) -> str:
     stem = os.path.basename(data).split(".")[0] if data else "digits"
     return f"{stem or 'model'}.safetensors"
+
+
+def _check_packages(quiet: bool) -> None:
+    """Before anything is trained: the model can be saved, and the bar drawn."""
+    for name, use, hint in (("safetensors", "saving the model", ""),
+                            ("tqdm", "the progress bar", "; --quiet does without it")):
+        if importlib.util.find_spec(name) is None and not (quiet and hint):
+            raise ImportError(f"{use} needs the package {name}, which is not installed: "
+                              f"pip install 'fusednet[cli]'{hint}")
 
 
 def _check_output(output: str, data: str | None) -> None:
