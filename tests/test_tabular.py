@@ -6,6 +6,8 @@ Needs pandas and scikit-learn, and for Parquet pyarrow.
 import datetime
 import json
 import os
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -302,6 +304,13 @@ def test_tables_that_do_not_fit_the_recipe_are_refused():
     words.loc[4, "rooms"] = "four"
     with pytest.raises(ValueError, match=r"the column 'rooms' of new.csv has 'four' in row 5"):
         learnt.apply(words, "new.csv")
+    far = table.astype({"size": float})
+    for value in (1e300, -1.7e308):
+        far.loc[6, "size"] = value
+        said = rf"the column 'size' of new.csv has {re.escape(f'{value:g}')} in row 7; wanted numbers nearer to"
+        with warnings.catch_warnings(), pytest.raises(ValueError, match=said):
+            warnings.simplefilter("error")
+            learnt.apply(far, "new.csv")
     assert np.array_equal(learnt.apply(table[list(table.columns)[::-1]]), learnt.apply(table))  # any order
 
 

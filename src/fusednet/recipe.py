@@ -48,7 +48,14 @@ class Number:
         """Inputs (n, width) of a column."""
         values = _numbers(column, self.name, path)
         missing = np.isnan(values)
-        out[:, 0] = (np.where(missing, self.median, values) - self.mean) / self.scale
+        with np.errstate(over="ignore"):
+            out[:, 0] = (np.where(missing, self.median, values) - self.mean) / self.scale
+        far = ~np.isfinite(out[:, 0])
+        if far.any():
+            row = int(np.argmax(far))
+            raise ValueError(f"the column {self.name!r} of {path} has {values[row]:g} in row {row + 1}; wanted numbers "
+                             f"nearer to those that the model was trained on (mean {self.mean:.4g}, spread "
+                             f"{self.scale:.4g})")
         if self.marks_missing:
             out[:, 1] = missing
 
@@ -137,7 +144,7 @@ class Recipe:
         Raises
         ------
         ValueError
-            If columns are missing, or text is where numbers were.
+            If columns are missing, text is where numbers were, or a number is out of all proportion.
         """
         missing = [column.name for column in self.columns if column.name not in frame.columns]
         if len(missing) == 1:
