@@ -180,6 +180,9 @@ REFUSED = [
     ("train one.csv -t gone", "the target 'gone' has no values"),
     ("train few.csv -t y", "wanted at least 10"),
     ("train -t price", "no file; wanted fusednet train FILE --target COLUMN"),
+    ("train --task regression", "--task regression is given, but no file"),
+    ("train --drop size,town", "--drop size,town is given, but no file"),
+    ("train houses.csv --resume -o digits.safetensors", "digits.safetensors was trained on the digits"),
     ("train houses.csv -t price -o houses.csv", "--output houses.csv is the data"),
     ("train houses.csv -t price -o one.csv", "is there already and is not a model"),
     ("train houses.csv -t price -o no/such/m", "there is no folder no/such"),
@@ -214,6 +217,7 @@ def refusing(tmp_path_factory):
         Path("broken.csv").write_text("a,b\n1,2\n1,2,3\n")
         common = ["train", "houses.csv", "-t", "price", "-q", "--hidden", "4"]
         assert main([*common, "--epochs", "2", "-o", "stopped.safetensors"]) == 0
+        assert main(["train", "-q", "--hidden", "4", "--epochs", "1"]) == 0
         ending = ["--patience", "1", "--learning-rate", "10", "--epochs", "500", "--no-batch-norm"]
         assert main([*common, *ending, "-o", "ended.safetensors"]) == 0
     finally:

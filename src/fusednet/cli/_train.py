@@ -63,8 +63,10 @@ def run(options) -> int:
     """Train as the options say; whether it was interrupted."""
     if options.threads is not None:
         threads.set_num_threads(options.threads)
-    if options.data is None and options.target is not None:
-        raise ValueError(f"--target {options.target} is given, but no file; wanted fusednet train FILE --target COLUMN")
+    for name in ("target", "task", "drop"):
+        if options.data is None and getattr(options, name):
+            raise ValueError(f"--{name} {_word(getattr(options, name))} is given, but no file; "
+                             "wanted fusednet train FILE --target COLUMN")
     _check_packages(options.quiet)
     output = options.output or _default_output(options.data)
     _check_output(output, options.data)
@@ -73,6 +75,8 @@ def run(options) -> int:
         model = _load(output)
     kept = _kept(options, model)
     if kept["data"] == "digits":
+        if options.data is not None:
+            raise ValueError(f"{output} was trained on the digits; wanted fusednet train --resume, without a file")
         job = _digits(kept)
     else:
         if options.data is None:
