@@ -157,6 +157,7 @@ def test_unknown_columns_name_the_nearest():
     [
         (["a", "b", "c"] * 20, "classification", "text"),
         ([True, False] * 30, "classification", "True and False"),
+        ([True, False, None] * 20, "classification", "True and False"),
         ([0, 1] * 30, "classification", "whole numbers"),
         ([3.0, 4.0, None] * 20, "classification", "whole numbers"),
         (list(range(60)), "regression", "whole numbers"),

@@ -245,8 +245,8 @@ def as_classes(values: np.ndarray) -> np.ndarray:
 def _plain(column) -> np.ndarray:
     """Values of a column without missing ones: bools, whole numbers, floats, or text for all the rest."""
     types = pandas().api.types
-    if types.is_bool_dtype(column.dtype):
-        return column.to_numpy(bool)
+    if types.is_bool_dtype(column.dtype) or types.infer_dtype(column, skipna=False) == "boolean":
+        return column.to_numpy(bool)  # they are objects where the column lacks one
     if types.is_integer_dtype(column.dtype):
         return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
     if types.is_float_dtype(column.dtype):
