@@ -300,6 +300,48 @@ def test_type_codes_agree_in_c_and_python(type_name):
     assert (y == x).all()
 
 
+# ---- what the border refuses -----------------------------------------------------------------------------------------
+
+
+def _refused():
+    """(id, kernel, arguments, error, what it says)."""
+    f, d = np.ones((3, 4), np.float32), np.ones((3, 4))
+    frozen = f[0].copy()
+    frozen.flags.writeable = False
+    table = [
+        ("too few", "sum", (d[0, :1],), TypeError, r"sum takes 2 arguments \(total, x\), 1 given"),
+        ("absent", "sum", (d[0, :1], None), TypeError, "sum: x may not be None"),
+        ("integers", "activation_fwd", (np.ones(4, int), f[0], 1, 0.0), TypeError,
+         "activation_fwd: y is int64, wanted float32 or float64"),
+        ("bytes swapped", "activation_fwd", (np.ones(4, ">f4"), f[0], 1, 0.0), TypeError,
+         "y is >f4, wanted float32 or float64"),
+        ("two dtypes", "activation_fwd", (f[0].copy(), d[0], 1, 0.0), TypeError, "x is float64, wanted float32"),
+        ("two dtypes, double first", "activation_fwd", (d[0].copy(), f[0], 1, 0.0), TypeError,
+         "x is float32, wanted float64"),
+        ("no number", "find_outside", (np.zeros(1, int), np.zeros(3, "M8[s]").view("V8"), 3), TypeError,
+         "index is .*, wanted a native integer or floating dtype"),
+        ("read-only", "activation_fwd", (frozen, f[0], 1, 0.0), ValueError, "read-only"),
+        ("rank", "activation_fwd", (f.copy(), f, 1, 0.0), ValueError, "y has 2 dimensions, wanted 1"),
+        ("every second", "activation_fwd", (np.ones(8, np.float32)[::2], f[0], 1, 0.0), ValueError,
+         "wanted rows of contiguous elements"),
+        ("columns first", "softmax_fwd", (f.copy(order="F"), f), ValueError, "wanted rows of contiguous elements"),
+        ("rows backwards", "softmax_fwd", (f.copy()[::-1], f), ValueError, "wanted rows of contiguous elements"),
+        ("sizes", "softmax_fwd", (f.copy(), f[:2]), ValueError, r"y \(3, 4\) and x \(2, 4\) do not fit"),
+        ("one element", "sum", (d[0], d[0]), ValueError, "sum writes one element, its output has 4"),
+        ("chunks", "square_sums", (d[0], d[0]), ValueError, "square_sums of 4 elements .*, its output has 4"),
+    ]
+    return [pytest.param(*case, id=name) for name, *case in table]
+
+
+@needs_native
+@pytest.mark.parametrize("kernel, arguments, error, message", _refused())
+def test_arrays_that_no_kernel_may_have(kernel, arguments, error, message):
+    before = [a.tobytes() for a in arguments if isinstance(a, np.ndarray)]
+    with pytest.raises(error, match=message):
+        getattr(backends.select("native"), kernel)(*arguments)
+    assert [a.tobytes() for a in arguments if isinstance(a, np.ndarray)] == before
+
+
 # ---- threads and forks -----------------------------------------------------------------------------------------------
 
 

@@ -329,7 +329,7 @@ cdef class Kernel:
     cdef refuse_dtype(self, int k, argument, int dtype):
         wanted = self.signature.parameters[k].dtype
         if wanted == "T":
-            wanted = ("float32", "float64", "float32 or float64")[dtype]
+            wanted = "float32 or float64" if dtype < 0 else "float64" if dtype else "float32"
         elif wanted == "any":
             wanted = "a native integer or floating dtype"
         raise TypeError(f"{self.name(k)} is {argument.dtype}, wanted {wanted}")
