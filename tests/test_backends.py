@@ -328,6 +328,12 @@ def _refused():
         ("rows backwards", "softmax_fwd", (f.copy()[::-1], f), ValueError, "wanted rows of contiguous elements"),
         ("sizes", "softmax_fwd", (f.copy(), f[:2]), ValueError, r"y \(3, 4\) and x \(2, 4\) do not fit"),
         ("one element", "sum", (d[0], d[0]), ValueError, "sum writes one element, its output has 4"),
+        ("short state", "uniform_above", (d[0].copy(), np.zeros(624, np.int32), 0.5), ValueError,
+         "uniform_above draws from a state of 625 words, 624 given"),
+        ("rows beyond", "gather_rows", (f.copy(), d[:2], None, None, None), ValueError,
+         "gather_rows without an index reads the first 3 rows, there are 2"),
+        ("labels beyond", "gather_labels", (np.zeros(3, np.int32), np.arange(2), None), ValueError,
+         "gather_labels without an index reads the first 3 rows, there are 2"),
         ("chunks", "square_sums", (d[0], d[0]), ValueError, "square_sums of 4 elements .*, its output has 4"),
     ]
     return [pytest.param(*case, id=name) for name, *case in table]

@@ -40,6 +40,7 @@ cdef extern from *:
 cdef enum:
     MAX_ARGUMENTS = 24
     MAX_SLOTS = 40
+    STATE_WORDS = 625          # of MT19937 and the place of the next
     RELEASE_GIL_ABOVE = 20000  # cycles; below it, giving the lock away costs more than it frees
 
 CHUNK = FN_CHUNK
@@ -163,7 +164,8 @@ cdef class Kernel:
     """One kernel of one instruction set as a function: ``kernel(*arguments)`` in the list's order without the sizes."""
 
     cdef const fn_table *table
-    cdef int number, parameters, sizes, first_size_slot, chunks, one
+    cdef int number, parameters, sizes, first_size_slot, chunks, one, words
+    cdef int index, m, r            # an optional index, without which rows 0 to m - 1 of r are read
     cdef Parameter parameter[MAX_ARGUMENTS]
     cdef bint typed                 # whether any array is of the table's dtype
     cdef object signature
@@ -178,6 +180,8 @@ cdef class Kernel:
         self.sizes = len(sizes)
         self.one = sizes.index("one") if "one" in sizes else -1
         self.chunks = sizes.index("chunks") if "chunks" in sizes else -1
+        self.words = sizes.index("words") if "words" in sizes else -1
+        self.index = -1
         self.parameters = len(signature.parameters)
         assert self.parameters <= MAX_ARGUMENTS
         for k, argument in enumerate(signature.parameters):
@@ -196,6 +200,8 @@ cdef class Kernel:
                           "any": ARRAY_ANY}[argument.dtype]
             for axis, name in enumerate(argument.shape):
                 p.size[axis] = sizes.index(name)
+            if argument.name == "index" and argument.optional:
+                self.index, self.m, self.r = k, sizes.index("m"), sizes.index("r")
             slot += 1 + (p.rank == 2) + (p.kind == ARRAY_ANY)
         self.first_size_slot = slot
         assert slot + self.sizes <= MAX_SLOTS
@@ -315,6 +321,12 @@ cdef class Kernel:
         if self.chunks >= 0 and sizes[self.chunks].i != (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK:
             raise ValueError(f"{self.signature.name} of {sizes[0].i} elements writes a sum for every {FN_CHUNK}, "
                              f"its output has {sizes[self.chunks].i}")
+        if self.words >= 0 and sizes[self.words].i != STATE_WORDS:
+            raise ValueError(f"{self.signature.name} draws from a state of {STATE_WORDS} words, "
+                             f"{sizes[self.words].i} given")
+        if self.index >= 0 and sizes[self.r].i < sizes[self.m].i and arguments[self.index] is None:
+            raise ValueError(f"{self.signature.name} without an index reads the first {sizes[self.m].i} rows, "
+                             f"there are {sizes[self.r].i}")
         return 1 if dtype == 1 else 0  # a kernel without arrays of the table's dtype: both are alike
 
     # What went wrong, in words; apart from the path that is taken when all is well.
