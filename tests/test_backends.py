@@ -306,7 +306,7 @@ def test_type_codes_agree_in_c_and_python(type_name):
 def _refused():
     """(id, kernel, arguments, error, what it says)."""
     f, d = np.ones((3, 4), np.float32), np.ones((3, 4))
-    frozen = f[0].copy()
+    frozen, odd = f[0].copy(), bytearray(17)
     frozen.flags.writeable = False
     table = [
         ("too few", "sum", (d[0, :1],), TypeError, r"sum takes 2 arguments \(total, x\), 1 given"),
@@ -324,6 +324,10 @@ def _refused():
         ("rank", "activation_fwd", (f.copy(), f, 1, 0.0), ValueError, "y has 2 dimensions, wanted 1"),
         ("every second", "activation_fwd", (np.ones(8, np.float32)[::2], f[0], 1, 0.0), ValueError,
          "wanted rows of contiguous elements"),
+        ("unaligned", "activation_fwd", (np.frombuffer(odd, np.float32, 4, 1), f[0], 1, 0.0), ValueError,
+         "y is not aligned, wanted elements at multiples of their size"),
+        ("unaligned, not NumPy's", "activation_fwd", (memoryview(odd)[1:].cast("f"), f[0], 1, 0.0), ValueError,
+         "y is not aligned, wanted elements at multiples of their size"),
         ("columns first", "softmax_fwd", (f.copy(order="F"), f), ValueError, "wanted rows of contiguous elements"),
         ("rows backwards", "softmax_fwd", (f.copy()[::-1], f), ValueError, "wanted rows of contiguous elements"),
         ("sizes", "softmax_fwd", (f.copy(), f[:2]), ValueError, r"y \(3, 4\) and x \(2, 4\) do not fit"),

@@ -6,8 +6,8 @@ Reads the list (backends/table.py) for the kernels' signatures; nothing here nam
 a) A C kernel's arguments are 8-byte slots in the list's order (csrc/kernels/kernels.h). One class, `Kernel`, fills them
    from arrays of any kernel: sizes come from the arrays' shapes, leading dimensions from their strides.
 b) Arrays are reached through the buffer protocol, not NumPy's C API: 30 ns each, and no tie to NumPy's ABI.
-c) What C relies on (dtype, rank, layout, sizes that agree, writable outputs) is checked here on every call, at a cost of
-   nanoseconds; what only the caller can know (labels in range, aliasing) is checked in fusednet.ops.
+c) What C relies on (dtype, rank, layout, alignment, sizes that agree, writable outputs) is checked here on every call,
+   at a cost of nanoseconds; what only the caller can know (labels in range, aliasing) is checked in fusednet.ops.
 """
 
 from cpython.buffer cimport (
@@ -297,6 +297,8 @@ cdef class Kernel:
                 self.refuse_dtype(k, argument, dtype)
             if b.ndim != p.rank:
                 raise ValueError(f"{self.name(k)} has {b.ndim} dimensions, wanted {p.rank}")
+            if <size_t>b.buf & <size_t>(b.itemsize - 1):  # a size that the list has: a power of 2
+                self.refuse_alignment(k)
             slots[p.slot].p = b.buf
             if p.rank == 2:
                 ld = b.shape[1]
@@ -340,11 +342,16 @@ cdef class Kernel:
 
     cdef refuse_dtype(self, int k, argument, int dtype):
         wanted = self.signature.parameters[k].dtype
+        if isinstance(argument, ndarray) and not argument.flags.aligned:  # NumPy gives it another format
+            self.refuse_alignment(k)
         if wanted == "T":
             wanted = "float32 or float64" if dtype < 0 else "float64" if dtype else "float32"
         elif wanted == "any":
             wanted = "a native integer or floating dtype"
         raise TypeError(f"{self.name(k)} is {argument.dtype}, wanted {wanted}")
+
+    cdef refuse_alignment(self, int k):
+        raise ValueError(f"{self.name(k)} is not aligned, wanted elements at multiples of their size")
 
     cdef refuse_layout(self, int k, argument):
         raise ValueError(f"{self.name(k)} of shape {argument.shape} has strides {argument.strides}, "
