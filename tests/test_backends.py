@@ -503,6 +503,31 @@ def test_a_fork_by_a_signal_handler_in_a_prediction():
         assert done.returncode == 0, done.stderr
 
 
+SIGNAL_TO_THE_PROCESS = """
+import os, signal
+import numpy as np
+from fusednet import _native, backends
+table = backends.select("native")
+_native.set_threads(3)
+_native.force_parts(3)
+before = len(os.listdir("/proc/self/task"))
+table.softmax_fwd(np.empty((64, 8)), np.zeros((64, 8)))
+assert len(os.listdir("/proc/self/task")) == before + 2
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # what the caller had blocked is as before
+for _ in range(20):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.sigtimedwait({signal.SIGUSR1}, 60).si_signo == signal.SIGUSR1
+"""
+
+
+@needs_native
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the threads of a process are not to be seen here")
+def test_signals_are_not_for_the_team():
+    """A program may block one everywhere, as it thinks, and wait for it in one place."""
+    done = fresh(SIGNAL_TO_THE_PROCESS, OPENBLAS_NUM_THREADS="1", FUSEDNET_BACKEND="native")
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
 NO_KEYS = """
 import ctypes, hashlib
 import numpy as np

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -160,8 +161,18 @@ static void wake_parked(fn_team *team)
 
 void fn_team_hold(fn_team *team, int more) { atomic_fetch_add(&team->held, more); }
 
+/* What a process is sent is its own threads' to answer: where one has blocked a signal to wait for it, a helper that
+ * has not would take it, and the process would end. What a thread does wrong itself it has to hear of. */
+static void signals_of_helpers(sigset_t *blocked)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigfillset(blocked);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(blocked, own[i]);
+}
+
 fn_team *fn_team_new(int threads)
 {
+    sigset_t blocked, before;
     const size_t bytes = sizeof(fn_team) + sizeof(pthread_t) * (size_t)(threads - 1);
     fn_team *team = aligned_alloc(LINE, (bytes + LINE - 1) / LINE * LINE);
     if (!team) return NULL;
@@ -170,14 +181,14 @@ fn_team *fn_team_new(int threads)
     pthread_mutex_init(&team->one_job, NULL);
     pthread_mutex_init(&team->parking, NULL);
     pthread_cond_init(&team->wake, NULL);
-    for (int i = 0; i < threads - 1; i++) {
-        if (pthread_create(&team->thread[i], NULL, helper, team) != 0) {
-            fn_team_free(team);
-            return NULL;
-        }
+    signals_of_helpers(&blocked);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before); /* a thread begins with those that its maker has blocked */
+    while (team->helpers < threads - 1 && pthread_create(&team->thread[team->helpers], NULL, helper, team) == 0)
         team->helpers++;
-    }
-    return team;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (team->helpers == threads - 1) return team;
+    fn_team_free(team);
+    return NULL;
 }
 
 void fn_team_free(fn_team *team)
