@@ -1,5 +1,5 @@
-/* Rows of few columns, with rows as lanes: what softmax and its losses need of up to FN_COLUMNS_ROWS rows. Included by
- * all_impl.h before softmax_impl.h; reads transpose_<isa>.h, deal_impl.h.
+/* Rows of few columns, with rows as lanes: what softmax and the losses need of up to FN_COLUMNS_ROWS rows. Included by
+ * all_impl.h before softmax_impl.h and loss_impl.h; reads transpose_<isa>.h, deal_impl.h.
  *
  * a) A row of few columns leaves lanes idle, and its largest element and its sum go across lanes, step after step. In a
  *    block of LANES rows that is transposed every lane is busy, and there is no step across.

@@ -1,8 +1,9 @@
 /* All kernels of one instruction set, for both dtypes, and the table that exports them; of one that only adds products
  * of bfloat16 to another (FN_BF16), these.
  *
- * Included once by each isa_<isa>.c after its vec_<isa>.h and gemm_ukr_<isa>.h, with FN_ISA defined. Everything here
- * is static but the table: nothing compiled for one instruction set can be linked into another's path. */
+ * Included once by each isa_<isa>.c after its vec_<isa>.h and transpose_<isa>.h, with its tile and FN_ISA defined.
+ * Everything here is static but the table: nothing compiled for one instruction set can be linked into another's
+ * path. */
 #include "kernels.h"
 #include "rng.h"
 #include "split.h"
