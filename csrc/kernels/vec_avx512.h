@@ -79,7 +79,13 @@ static inline v_f32 v_normal_f32(v_f32 a)
 }
 static inline int v_all_f32(m_f32 m) { return m == 0xFFFF; }
 static inline uint64_t v_bits_f32(m_f32 m) { return m; }
-static inline float v_sum_f32(v_f32 a) { return _mm512_reduce_add_ps(a); }
+static inline float v_sum_f32(v_f32 a) /* by halves, as v_sums_f32; the order of _mm512_reduce_add_ps is the compiler's */
+{
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 static inline float v_largest_f32(v_f32 a) { return _mm512_reduce_max_ps(a); }
 static inline v_f32 v_quad_f32(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 static inline v_f32 v_quad_part_f32(const float *p, int64_t count)
@@ -141,7 +147,7 @@ static inline __attribute__((always_inline)) v_f32 v_collect_f32(const v_f32 *c,
     return _mm512_mask_blend_ps(_mm512_cmpge_epi32_mask(e, _mm512_set1_epi32(32)), first,
                                 _mm512_permutex2var_ps(c[2], e, c[n - 1]));
 }
-/* By halves, as _mm512_reduce_add_ps: each step adds the halves of pairs of vectors, and leaves the sums of one beside the
+/* By halves, as v_sum_f32: each step adds the halves of pairs of vectors, and leaves the sums of one beside the
  * other's. Taken in this order the vectors' sums end in theirs. */
 static inline __attribute__((always_inline)) v_f32 v_sums_f32(const v_f32 *a)
 {
@@ -223,7 +229,12 @@ static inline v_f64 v_normal_f64(v_f64 a)
 }
 static inline int v_all_f64(m_f64 m) { return m == 0xFF; }
 static inline uint64_t v_bits_f64(m_f64 m) { return m; }
-static inline double v_sum_f64(v_f64 a) { return _mm512_reduce_add_pd(a); }
+static inline double v_sum_f64(v_f64 a)
+{
+    const __m256d half = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
 static inline double v_largest_f64(v_f64 a) { return _mm512_reduce_max_pd(a); }
 static inline __attribute__((always_inline)) v_f64 v_deal_f64(const v_f64 *v, const int n, const int j)
 {
