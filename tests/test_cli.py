@@ -60,6 +60,13 @@ def test_train_without_a_file_learns_the_digits(folder, capsys):
     assert (pd.read_csv("p.csv")["prediction"] == y).mean() > 0.9
 
 
+def test_train_says_what_it_runs_on(table, folder, capsys):
+    assert main(["train", "houses.csv", "--target", "large", "--epochs", "1", "--hidden", "4", "-q"]) == 0
+    on = table.isa or table.backend
+    threads = "" if table.backend == "numpy" else r", \d+ threads?"
+    assert re.search(rf"^training .* 1 epoch; {on}{threads}$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_train_finds_a_regression(folder, capsys):
     assert main(["train", "houses.csv", "--target", "price", "--drop", "large", "--epochs", "60", "-q"]) == 0
     out = capsys.readouterr().out

@@ -292,9 +292,11 @@ def _fit(model: Sequential, job: Job, kept: dict, options, output: str) -> int:
     also = ", batch norm" * kept["batch_norm"] + f", dropout {kept['dropout']:g}" * (kept["dropout"] > 0)
     say("network", f"{chain}, {count(model.count_params(), 'weight')}{also if kept['hidden'] else ''}")
     in_use = backends.current()
+    on = in_use.isa or in_use.backend
+    if in_use.backend != "numpy":  # which has no threads of its own
+        on += f", {count(threads.get_num_threads(), 'thread')}"
     say("training", f"{kept['optimizer']}, learning rate {model.learning_rate:g}, batches of {kept['batch_size']}, at "
-                    f"most {count(kept['epochs'], 'epoch')}; {in_use.isa or in_use.backend}, "
-                    f"{count(threads.get_num_threads(), 'thread')}")
+                    f"most {count(kept['epochs'], 'epoch')}; {on}")
     early = callbacks.EarlyStopping("val_loss", patience=kept["patience"], restore_best_weights=True)
     steps, began = model.step, time.perf_counter()
     rows, held = parts["training"], parts["validation"]
