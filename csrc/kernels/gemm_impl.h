@@ -545,7 +545,7 @@ FN_INLINE void FN_NAME(fn_dot_tile)(const int mr, const int nc, const enum fn_ah
                 acc[r][c] = VF(fma)(VF(load_part)(a + r * g->ra + p, count), VF(load_part)(b + c * g->cb + p, count),
                                     acc[r][c]);
     }
-    FN_T sums[16 + LANES];
+    FN_T sums[16]; /* whole vectors */
 #ifdef FN_DEALS
     if (mr > 1 && mr * nc >= LANES / 2) {
         for (int first = 0; first < mr * nc; first += LANES) {

@@ -133,13 +133,9 @@ static inline __attribute__((always_inline)) v_f32 v_deal_f32(const v_f32 *v, co
 }
 static inline __attribute__((always_inline)) v_f32 v_collect_f32(const v_f32 *c, const int n, const int q)
 {
-#define FN_R(l) ((16 * q + (l)) / n)
-#define FN_J(l) ((16 * q + (l)) % n)
-#define FN_E(l) (FN_R(l) + 16 * FN_J(l))
+#define FN_E(l) ((16 * q + (l)) / n + 16 * ((16 * q + (l)) % n))
     const __m512i e = _mm512_setr_epi32(FN_E(0), FN_E(1), FN_E(2), FN_E(3), FN_E(4), FN_E(5), FN_E(6), FN_E(7), FN_E(8),
                                         FN_E(9), FN_E(10), FN_E(11), FN_E(12), FN_E(13), FN_E(14), FN_E(15));
-#undef FN_R
-#undef FN_J
 #undef FN_E
     if (n == 1) return c[0];
     const __m512 first = _mm512_permutex2var_ps(c[0], e, c[1]);
