@@ -105,7 +105,7 @@ static void fn_blocked_words(const fn_product_f32 *g, int64_t i0, int64_t i1, in
                 fn_pack_a_words(packed_a, g, i, iend, p, k, &ra, &ca);
                 for (int64_t j = jc; j < jend; j += nr)
                     fn_panel_f32(g, fn_ukrs_words, i, iend, j, jend - j < nr ? jend - j : nr, pairs, packed_a, ra, ca,
-                                 packed_b + (j - jc) * pairs, nr, kb == 0, kb == kblocks - 1, NULL);
+                                 packed_b + (j - jc) * pairs, nr, kb == 0, kb == kblocks - 1, 0, NULL);
             }
         }
     }

@@ -7,10 +7,11 @@
  *    parts change where a sum pauses in memory, never its bits. Only the narrow forms (fn_dots, gemm_quads_impl.h) sum
  *    along vectors; they are chosen by the whole problem's shape. Where zeros of A may be left out (gemm_sparse_impl.h)
  *    a zero of C has lost its sign.
- * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca]; rows of packed A are padded so that no two
- *    rows of a tile share a cache set. B is read as rows of vectors: packed into panels where the problem is large
- *    enough to pay for it or B is transposed, read in place otherwise. The last panel is a vector wider where a panel of
- *    one vector would be left, since that has too few sums for its loads (FN_ODD_ROWS).
+ * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca], one of them 1. B is read as rows of vectors:
+ *    copied into panels where it is transposed, where the problem is large, or where its rows lie badly, read in place
+ *    otherwise. A is copied too where the problem is large, or where each k of a transposed A lies on another page: into
+ *    tiles that are read along. Where A is not copied the last panel is a vector wider if a panel of one vector would be
+ *    left, since that has too few sums for its loads (FN_ODD_ROWS).
  * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A. During the last panels of a block of A the
  *    tiles ask for the rows of the next (fn_asked), which halves the time of packing them.
  * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end.
@@ -42,6 +43,11 @@
 #define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
+#define FN_PACK_ROWS 48                        /* rows of C from which on a copy of B pays whose lines do not fit */
+#define FN_CROSS_BYTES (16 << 10)              /* bytes of B above which rows that cross lines cost more than a copy */
+#define FN_FAR_ROW_BYTES 1000                  /* bytes from row to row from which on rows share sets of L1, and pages few */
+#define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
+#define FN_ASK_B 16                            /* rows of a panel of B that are asked for ahead */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
 #define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows that are read once */
 #define FN_NEXT_TILE 4096                      /* bytes of rows of A that L1 holds eight of: the next four are asked for */
@@ -69,6 +75,10 @@ static inline int64_t fn_sorted(int64_t n, int64_t tiles, int64_t i)
 }
 #endif
 
+/* From one k of a packed tile of A to the next: whole vectors. */
+#undef FN_TILE_LD
+#define FN_TILE_LD ((FN_MR + LANES - 1) / LANES * LANES)
+
 /* What a tile starts from and ends with. */
 typedef struct {
     const FN_T *init; /* accumulators start from init[i*ldi + j]: bias (ldi 0), zeros (ldi 0), or C itself */
@@ -79,6 +89,7 @@ typedef struct {
     FN_T scale;
     int unsigned_zero; /* C + 0 before floor and mask: -0 becomes 0 */
     int64_t count;    /* elements of the last vector of a row, where it is a part vector */
+    int far;          /* C lies beyond L1 and L2's reach: that of the next tile is asked for */
     const FN_T *next; /* where the micro-kernel asks ahead: next[p*step] with each p */
     int64_t step;
 } FN_NAME(fn_tile);
@@ -93,62 +104,117 @@ typedef void (*FN_NAME(fn_ukr))(int64_t k, const FN_T *a, int64_t ra, int64_t ca
 #define FN_MULTIPLY_ADD(words, a, b, c) ((void)(words), VF(fma)(a, b, c))
 #endif
 
+/* One k of a tile: row i of A is at row[i / 5] + i % 5 `apart` + `at`, thrice `apart` being given: addresses that the
+ * processor adds up. */
+static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_step)(
+    const int mr, const int nv, const int part, const int words, V (*acc)[FN_NV_MAX], const char *const *row,
+    int64_t apart, int64_t thrice, const int at, const FN_T *b, int64_t count)
+{
+    V y[FN_NV_MAX];
+#pragma GCC unroll 8
+    for (int v = 0; v < nv; v++)
+        y[v] = part && v == nv - 1 ? VF(load_part)(b + v * LANES, count) : VF(load)(b + v * LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++) {
+        const V x = VF(set1)(*(const FN_T *)(row[i / 5] + (i % 5 == 3 ? thrice : i % 5 * apart) + at));
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) acc[i][v] = FN_MULTIPLY_ADD(words, x, y[v], acc[i][v]);
+    }
+}
+
 /* c[i*ldc + j] = end(init + sum_p a[i*ra + p*ca] b[p*rb + j]), i < mr, j < nv vectors, the last one of t->count
- * elements if part. c may be init. mr, nv, part, words and ahead are constants where it is inlined. */
+ * elements if part. ra or ca is 1; c may be init. mr, nv, part, words and ahead are constants where it is inlined. */
 static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
     const int mr, const int nv, const int part, const int words, const int ahead, int64_t k, const FN_T *restrict a,
     int64_t ra, int64_t ca, const FN_T *restrict b, int64_t rb, FN_T *c, int64_t ldc, const FN_NAME(fn_tile) *t)
 {
-    const FN_T *next = ahead ? t->next : NULL;
-    const int64_t step = ahead ? t->step : 0;
     V acc[FN_MR][FN_NV_MAX];
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 8
-        for (int v = 0; v < nv; v++) {
-            const FN_T *from = t->init + i * t->ldi + v * LANES;
-            acc[i][v] = part && v == nv - 1 ? VF(load_part)(from, t->count) : VF(load)(from);
-            __builtin_prefetch(c + (i + mr) * ldc + v * LANES, 1); /* the next tile's C */
-        }
-    for (int64_t p = 0; p < k; p++) {
-        V row[FN_NV_MAX];
+    if (t->ldi == 0) {
+        V from[FN_NV_MAX];
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++)
-            row[v] = part && v == nv - 1 ? VF(load_part)(b + v * LANES, t->count) : VF(load)(b + v * LANES);
+            from[v] = part && v == nv - 1 ? VF(load_part)(t->init + v * LANES, t->count) : VF(load)(t->init + v * LANES);
 #pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            const V x = VF(set1)(a[i * ra]);
+        for (int i = 0; i < mr; i++)
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) acc[i][v] = FN_MULTIPLY_ADD(words, x, row[v], acc[i][v]);
-        }
-        if (ahead) {
-            __builtin_prefetch(next, 0, 2);
-            next += step;
-        }
-        a += ca;
-        b += rb;
+            for (int v = 0; v < nv; v++) acc[i][v] = from[v];
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) {
+                const FN_T *from = t->init + i * t->ldi + v * LANES;
+                acc[i][v] = part && v == nv - 1 ? VF(load_part)(from, t->count) : VF(load)(from);
+            }
     }
-    const V floor = VF(set1)(t->floor), zero = VF(set1)(0), scale = VF(set1)(t->scale);
+    if (t->far)
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) __builtin_prefetch(c + (i + mr) * ldc + v * LANES, 1); /* the next tile's C */
+    if (ra == 1) {
+        const FN_T *next = ahead ? t->next : NULL;
+        const int64_t step = ahead ? t->step : 0, word = sizeof(FN_T);
+        for (int64_t p = 0; p < k; p++) {
+            const char *const row[3] = {(const char *)a, (const char *)(a + 5), (const char *)(a + 10)};
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) __builtin_prefetch(b + FN_ASK_B * rb + v * LANES);
+            FN_NAME(fn_ukr_step)(mr, nv, part, words, acc, row, word, 3 * word, 0, b, t->count);
+            if (ahead) {
+                __builtin_prefetch(next, 0, 2);
+                next += step;
+            }
+            a += ca;
+            b += rb;
+        }
+    } else {
+        const char *row[3] = {(const char *)a, (const char *)(a + 5 * ra), (const char *)(a + 10 * ra)};
+        int64_t apart = ra * (int64_t)sizeof(FN_T), thrice = 3 * apart, p = 0;
+        for (; p + 4 <= k; p += 4) {
+            /* else the compiler keeps fourteen addresses, most of them in memory */
+            __asm__ volatile("" : "+r"(row[0]), "+r"(row[1]), "+r"(row[2]), "+r"(apart), "+r"(thrice));
+#pragma GCC unroll 4
+            for (int q = 0; q < 4; q++, b += rb)
+                FN_NAME(fn_ukr_step)(mr, nv, part, words, acc, row, apart, thrice, q * (int)sizeof(FN_T), b, t->count);
+            for (int r = 0; r < 3; r++) row[r] += 4 * sizeof(FN_T);
+        }
+        for (; p < k; p++, b += rb) {
+            FN_NAME(fn_ukr_step)(mr, nv, part, words, acc, row, apart, thrice, 0, b, t->count);
+            for (int r = 0; r < 3; r++) row[r] += sizeof(FN_T);
+        }
+    }
+    const V zero = VF(set1)(0);
     if (FN_SPARSE && __builtin_expect(t->unsigned_zero, 0))
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++)
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) acc[i][v] = VF(add)(acc[i][v], zero);
+    if (t->floor > -(FN_T)INFINITY || t->mask) {
+        const V floor = VF(set1)(t->floor);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[i][v] = VF(max)(floor, acc[i][v]);
+    }
+    if (t->mask) {
+        const V scale = VF(set1)(t->scale);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) {
+                const FN_T *from = t->mask + i * t->ldmask + v * LANES;
+                const V s = part && v == nv - 1 ? VF(load_part)(from, t->count) : VF(load)(from);
+                acc[i][v] = VF(select)(VF(gt)(s, zero), VF(mul)(scale, acc[i][v]), zero);
+            }
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++) {
-            const int last = part && v == nv - 1;
-            V value = VF(max)(floor, acc[i][v]);
-            if (t->mask) {
-                const FN_T *from = t->mask + i * t->ldmask + v * LANES;
-                const V s = last ? VF(load_part)(from, t->count) : VF(load)(from);
-                value = VF(select)(VF(gt)(s, zero), VF(mul)(scale, value), zero);
-            }
-            if (last)
-                VF(store_part)(c + i * ldc + v * LANES, value, t->count);
+            if (part && v == nv - 1)
+                VF(store_part)(c + i * ldc + v * LANES, acc[i][v], t->count);
             else
-                VF(store)(c + i * ldc + v * LANES, value);
+                VF(store)(c + i * ldc + v * LANES, acc[i][v]);
         }
 }
 
@@ -240,24 +306,31 @@ typedef struct {
     int64_t step, tile, tiles;
 } FN_NAME(fn_asked);
 
+/* The first row of a tile, of rows that make so many tiles. */
+FN_INLINE int64_t FN_NAME(fn_tile_begin)(int64_t rows, int64_t tiles, int64_t tile, int64_t k)
+{
+    return k > FN_SORT_K ? fn_sorted(rows, tiles, tile) : fn_even(rows, tiles, tile);
+}
+
 /* All tiles of rows [i0, i1) by one panel of columns [j, j + width) over k values, from a (its row i0) and b (row 0 of
  * the panel). first: starts from the bias; last: ends with floor and mask. asked: may be NULL. */
 static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr) (*ukrs)[FN_NV_MAX][2], int64_t i0,
                               int64_t i1, int64_t j, int64_t width, int64_t k, const FN_T *a, int64_t ra, int64_t ca,
-                              const FN_T *b, int64_t rb, int first, int last, FN_NAME(fn_asked) *asked)
+                              const FN_T *b, int64_t rb, int first, int last, int packed, FN_NAME(fn_asked) *asked)
 {
     FN_NAME(fn_tile) t;
     const int64_t nv = (width + LANES - 1) / LANES, rest = width - (nv - 1) * LANES;
-    const int64_t rows = i1 - i0, highest = rows >= FN_MR && nv > FN_NV(FN_MR) ? FN_ODD_ROWS : FN_MR;
+    const int64_t rows = i1 - i0, highest = !packed && rows >= FN_MR && nv > FN_NV(FN_MR) ? FN_ODD_ROWS : FN_MR;
     const int64_t tiles = (rows + highest - 1) / highest;
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
     t.scale = g->scale;
+    t.far = g->m * g->ldc * (int64_t)sizeof(FN_T) > FN_FAR_BYTES;
     t.unsigned_zero = last && g->may_be_sparse;
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t from = k > FN_SORT_K ? fn_sorted(rows, tiles, tile) : fn_even(rows, tiles, tile);
-        const int64_t to = k > FN_SORT_K ? fn_sorted(rows, tiles, tile + 1) : fn_even(rows, tiles, tile + 1), i = i0 + from;
+        const int64_t from = FN_NAME(fn_tile_begin)(rows, tiles, tile, k);
+        const int64_t to = FN_NAME(fn_tile_begin)(rows, tiles, tile + 1, k), i = i0 + from;
         FN_T *c = g->c + i * g->ldc + j;
         if (first) {
             t.init = g->bias ? g->bias + j : FN_NAME(fn_zeros);
@@ -278,7 +351,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
             asked->next += asked->tile;
             asked->tiles--;
         }
-        ukr(k, a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
+        ukr(k, packed ? a + tile * k * FN_TILE_LD : a + from * ra, ra, ca, b, rb, c, g->ldc, &t);
     }
 }
 
@@ -293,18 +366,48 @@ static inline void FN_NAME(fn_copy)(FN_T *restrict to, const FN_T *restrict from
     if (q < k) VF(store_part)(to + q, VF(load_part)(from + q, k - q), k - q);
 }
 
-/* Copies rows [i0, i1) of A, k values from p, into rows (ca == 1) or into the rows of the transposed block (ra == 1),
- * an odd number of lines apart, so that no two of a tile share a cache set; *ra, *ca become the copy's strides. */
-static void FN_NAME(fn_pack_a)(FN_T *to, const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t p, int64_t k,
-                               int64_t *ra, int64_t *ca)
+/* to[r*ldt + l] = from[l*ldf + r] for r < rows and all lanes l, 0 where l >= columns; both at most LANES. */
+static void FN_NAME(fn_turn_part)(FN_T *to, int64_t ldt, const FN_T *from, int64_t ldf, int64_t columns, int64_t rows)
 {
-    const FN_T *from = g->a + i0 * g->ra + p * g->ca;
-    const int64_t rows = i1 - i0;
-    const int64_t along = g->ca == 1 ? k : rows, across = g->ca == 1 ? rows : k, stride = g->ca == 1 ? g->ra : g->ca;
-    const int64_t line = 64 / sizeof(FN_T), ld = ((along + line - 1) / line | 1) * line;
-    for (int64_t i = 0; i < across; i++) FN_NAME(fn_copy)(to + i * ld, from + i * stride, along, 2 * stride);
-    *ra = g->ca == 1 ? ld : 1;
-    *ca = g->ca == 1 ? 1 : ld;
+    FN_T square[LANES * LANES] __attribute__((aligned(64))), turned[LANES * LANES] __attribute__((aligned(64)));
+    for (int64_t lane = 0; lane < LANES; lane++)
+        VF(store)(square + lane * LANES, lane < columns ? VF(load_part)(from + lane * ldf, rows) : VF(set1)(0));
+    VF(transpose)(turned, LANES, square, LANES);
+    for (int64_t r = 0; r < rows; r++) VF(store)(to + r * ldt, VF(load)(turned + r * LANES));
+}
+
+/* Copies rows [i0, i1) of A, k values from p, into tiles, one after the other, k rows of FN_TILE_LD each: tile t has row i
+ * of its own and value q at to[(t*k + q)*FN_TILE_LD + i]. What is past its rows is anything. */
+static void FN_NAME(fn_pack_a)(FN_T *to, const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t p, int64_t k)
+{
+    const int64_t rows = i1 - i0, tiles = (rows + FN_MR - 1) / FN_MR;
+    for (int64_t tile = 0; tile < tiles; tile++, to += k * FN_TILE_LD) {
+        const int64_t i = i0 + FN_NAME(fn_tile_begin)(rows, tiles, tile, k);
+        const FN_T *const a = g->a + i * g->ra + p * g->ca;
+        for (int64_t x = 0; x < FN_TILE_LD; x += LANES) {
+            const int64_t there = g->m - i - x < LANES ? g->m - i - x : LANES;
+            if (there <= 0) continue;
+            const FN_T *const from = a + x * g->ra;
+            if (g->ca != 1) {
+                if (there == LANES)
+                    for (int64_t q = 0; q < k; q++) {
+                        __builtin_prefetch(from + (q + 4) * g->ca);
+                        VF(store)(to + q * FN_TILE_LD + x, VF(load)(from + q * g->ca));
+                    }
+                else
+                    for (int64_t q = 0; q < k; q++)
+                        VF(store)(to + q * FN_TILE_LD + x, VF(load_part)(from + q * g->ca, there));
+                continue;
+            }
+            for (int64_t q = 0; q < k; q += LANES) {
+                if (there == LANES && k - q >= LANES)
+                    VF(transpose)(to + q * FN_TILE_LD + x, FN_TILE_LD, from + q, g->ra);
+                else
+                    FN_NAME(fn_turn_part)(to + q * FN_TILE_LD + x, FN_TILE_LD, from + q, g->ra, there,
+                                          k - q < LANES ? k - q : LANES);
+            }
+        }
+    }
 }
 
 /* Copies columns [j, j + width) of B, k values from p, into panels of nr columns, one after the other (panel c at
@@ -313,11 +416,20 @@ static void FN_NAME(fn_pack_b)(FN_T *to, const FN_NAME(fn_product) *g, int64_t j
                                int64_t k)
 {
     if (g->cb == 1) {
+        enum { whole = FN_NV(FN_MR) * LANES };
         for (int64_t group = 0; group < width; group += FN_PACK_PANELS * nr) {
             const int64_t end = width - group < FN_PACK_PANELS * nr ? width : group + FN_PACK_PANELS * nr;
+            const int64_t even = nr == whole ? group + (end - group) / whole * whole : group;
             for (int64_t q = 0; q < k; q++) {
                 const FN_T *from = g->b + (p + q) * g->rb + j;
-                for (int64_t x = group; x < end; x += nr) {
+                int64_t x = group;
+                for (; x < even; x += whole)
+#pragma GCC unroll 2
+                    for (int64_t y = 0; y < whole; y += LANES) {
+                        __builtin_prefetch(from + x + y + 4 * g->rb);
+                        VF(store)(to + x * k + q * whole + y, VF(load)(from + x + y));
+                    }
+                for (; x < end; x += nr) {
                     FN_T *row = to + x * k + q * nr;
                     const int64_t left = width - x < nr ? width - x : nr;
                     FN_NAME(fn_copy)(row, from + x, left, 4 * g->rb);
@@ -337,12 +449,7 @@ static void FN_NAME(fn_pack_b)(FN_T *to, const FN_NAME(fn_product) *g, int64_t j
                 VF(transpose)(column + q * nr, nr, from + q, g->cb);
                 continue;
             }
-            FN_T square[LANES * LANES] __attribute__((aligned(64))), turned[LANES * LANES] __attribute__((aligned(64)));
-            for (int64_t lane = 0; lane < LANES; lane++)
-                VF(store)(square + lane * LANES,
-                          lane < columns ? VF(load_part)(from + lane * g->cb + q, rows) : VF(set1)(0));
-            VF(transpose)(turned, LANES, square, LANES);
-            for (int64_t r = 0; r < rows; r++) VF(store)(column + (q + r) * nr, VF(load)(turned + r * LANES));
+            FN_NAME(fn_turn_part)(column + q * nr, nr, from + q, g->cb, columns, rows);
         }
     }
     for (int64_t x = (width + LANES - 1) / LANES * LANES; x % nr; x += LANES)
@@ -411,11 +518,16 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
         FN_NAME(fn_row)(g, i0, j0, j1);
         return;
     }
+    /* rows of B that cross lines are read as two, those far apart share sets of L1 */
+    const int64_t apart = g->rb * (int64_t)sizeof(FN_T);
+    const int crosses = apart % 64 && apart * g->k > FN_CROSS_BYTES;
+    const int far = apart >= FN_FAR_ROW_BYTES && rows >= 4 * FN_PACK_ROWS;
+    const int packs = g->cb != 1 || (rows >= FN_PACK_ROWS && (crosses || far));
     for (int64_t j = j0, width; j < j1; j += width) {
         width = j1 - j <= widest ? j1 - j : nr;
-        if (g->cb == 1) {
+        if (!packs) {
             FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, g->k, a, g->ra, g->ca, g->b + j, g->rb, 1, 1,
-                              NULL);
+                              0, NULL);
             continue;
         }
         int64_t p = 0;
@@ -423,7 +535,7 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
             const int64_t k = g->k - p < FN_KC ? g->k - p : FN_KC, packed = (width + LANES - 1) / LANES * LANES;
             FN_NAME(fn_pack_b)(scratch, g, j, width, packed, p, k);
             FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed,
-                              p == 0, p + k >= g->k, NULL);
+                              p == 0, p + k >= g->k, 0, NULL);
             p += k;
         } while (p < g->k);
     }
@@ -432,35 +544,30 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
 /* Rows [i0, i1) by columns [j0, j1) through packed blocks of A and B. */
 static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
 {
-    const int64_t nr = FN_NV(FN_MR) * LANES, widest = FN_ODD_ROWS ? nr + LANES : nr, line = 64 / sizeof(FN_T);
+    const int64_t nr = FN_NV(FN_MR) * LANES, line = 64 / sizeof(FN_T);
     const int64_t nc = FN_NC_BYTES / (FN_KC * (int64_t)sizeof(FN_T)) / nr * nr;
     const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + FN_MC_TILES - 1) / FN_MC_TILES;
     const int64_t kblocks = (g->k + FN_KC - 1) / FN_KC;
     const int large = (i1 - i0) * g->k * (int64_t)sizeof(FN_T) > FN_ASK_BYTES;
     FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
     for (int64_t jc = j0; jc < j1; jc += nc) {
-        const int64_t jend = j1 - jc < nc ? j1 : jc + nc, left = (jend - jc) % nr;
-        const int64_t odd = left > 0 && left <= widest - nr && jend - jc > nr ? nr + left : 0; /* the wide panel */
+        const int64_t jend = j1 - jc < nc ? j1 : jc + nc;
         for (int64_t kb = 0; kb < kblocks; kb++) {
             const int64_t p = fn_even(g->k, kblocks, kb), k = fn_even(g->k, kblocks, kb + 1) - p;
-            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - odd - jc, nr, p, k);
-            if (odd) FN_NAME(fn_pack_b)(packed_b + (jend - odd - jc) * k, g, jend - odd, odd, widest, p, k);
+            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - jc, nr, p, k);
             for (int64_t mb = 0, i = i0, iend; mb < mblocks; mb++, i = iend) {
                 iend = i0 + (k > FN_SORT_K ? fn_sorted(i1 - i0, tiles, fn_sorted(tiles, mblocks, mb + 1))
                                            : fn_even(i1 - i0, mblocks, mb + 1));
-                int64_t ra, ca;
-                FN_NAME(fn_pack_a)(packed_a, g, i, iend, p, k, &ra, &ca);
+                FN_NAME(fn_pack_a)(packed_a, g, i, iend, p, k);
                 FN_NAME(fn_asked) asked = {.next = g->a + iend * g->ra + p * g->ca};
                 asked.step = g->ca == 1 ? line : g->ca;
                 asked.tile = g->ca == 1 ? k * line : line;
                 const int asks = large && mb + 1 < mblocks && (g->ca != 1 || g->ra == k);
                 const int64_t near = jend - FN_AHEAD_PANELS * nr; /* from here on L2 has room for the next rows */
-                for (int64_t j = jc, width; j < jend; j += width) {
-                    width = jend - j <= widest ? jend - j : nr;
+                for (int64_t j = jc; j < jend; j += nr) {
                     if (asks && j >= near && j < near + nr) asked.tiles = (iend - i) / line + 1;
-                    FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, width, k, packed_a, ra, ca,
-                                      packed_b + (j - jc) * k, width > nr ? widest : nr, kb == 0, kb == kblocks - 1,
-                                      &asked);
+                    FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, 1,
+                                      FN_TILE_LD, packed_b + (j - jc) * k, nr, kb == 0, kb == kblocks - 1, 1, &asked);
                 }
             }
         }
@@ -723,9 +830,11 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
 #if FN_SPARSE
     if (g->may_be_sparse && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
 #endif
-    /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches. */
+    /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches, or where
+     * a tile of A is spread over a page for each k. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
-    if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && b_bytes > FN_DIRECT_BYTES)
+    const int spread = g->ra == 1 && g->ca * (int64_t)sizeof(FN_T) >= FN_FAR_ROW_BYTES && i1 - i0 >= 4 * FN_MR;
+    if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && (spread || b_bytes > FN_DIRECT_BYTES))
         FN_NAME(fn_blocked)(g, i0, i1, j0, j1, part->scratch);
     else
         FN_NAME(fn_direct)(g, i0, i1, j0, j1, part->scratch);

@@ -130,7 +130,7 @@ static void FN_NAME(fn_few_by_quads)(const FN_NAME(fn_product) *g, int64_t i0, i
         const int64_t k = g->k - p < FN_QUADS_STEP ? g->k - p : FN_QUADS_STEP;
         for (int64_t x = j0; x < j; x += nr)
             FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, x, j - x < nr ? j - x : nr, k, g->a + i0 * g->ra + p, g->ra,
-                              1, g->b + p * g->rb + x, g->rb, p == 0, p + k == g->k, NULL);
+                              1, g->b + p * g->rb + x, g->rb, p == 0, p + k == g->k, 0, NULL);
         int64_t r = 0;
         for (; r + 2 <= rows; r += 2) FN_NAME(fn_quads_on)(2, sums + r, g, i0 + r, j, count, p, k);
         if (r < rows) FN_NAME(fn_quads_on)(1, sums + r, g, i0 + r, j, count, p, k);
