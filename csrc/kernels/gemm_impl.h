@@ -43,7 +43,7 @@
 #define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
-#define FN_PACK_ROWS 48                        /* rows of C from which on a copy of B pays whose lines do not fit */
+#define FN_PACK_ROWS 64                        /* rows of C from which on a copy of B pays whose lines do not fit */
 #define FN_CROSS_BYTES (16 << 10)              /* bytes of B above which rows that cross lines cost more than a copy */
 #define FN_FAR_ROW_BYTES 1000                  /* bytes from row to row from which on rows share sets of L1, and pages few */
 #define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
@@ -521,7 +521,7 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
     /* rows of B that cross lines are read as two, those far apart share sets of L1 */
     const int64_t apart = g->rb * (int64_t)sizeof(FN_T);
     const int crosses = apart % 64 && apart * g->k > FN_CROSS_BYTES;
-    const int far = apart >= FN_FAR_ROW_BYTES && rows >= 4 * FN_PACK_ROWS;
+    const int far = apart >= FN_FAR_ROW_BYTES && rows >= 3 * FN_PACK_ROWS;
     const int packs = g->cb != 1 || (rows >= FN_PACK_ROWS && (crosses || far));
     for (int64_t j = j0, width; j < j1; j += width) {
         width = j1 - j <= widest ? j1 - j : nr;
