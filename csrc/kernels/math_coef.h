@@ -22,16 +22,6 @@ static const double fn_c_log_f64[] = {
     0.6666666666666631,  0.40000000000155905, 0.2857142854801186,  0.22222223960605292, 0.18181744222287724,
     0.1538655409011916,  0.13301043811412938, 0.12105578966904035, 0.0834211663498521,  0.17015196640379118};
 
-/* tanh(x) = x + x^3 q(x^2), |x| <= fn_c_tanh_end. Error 2^-28.0, 2^-59.8. */
-static const float fn_c_tanh_end_f32 = 0.8f;
-static const double fn_c_tanh_end_f64 = 0.65;
-static const float fn_c_tanh_f32[] = {-0.333332986f, 0.133322418f,    -0.0538535975f,
-                                      0.0213065259f, -0.00741416961f, 0.00158703804f};
-static const double fn_c_tanh_f64[] = {
-    -0.33333333333333287,   0.1333333333332569,     -0.05396825396388549,   0.021869488411200826,
-    -0.008863233434035618,  0.003592105600652208,   -0.001455673531204053,  0.0005892348877608863,
-    -0.00023642152240075984, 9.054358489356737e-05, -2.9187675876205246e-05, 5.61275854728587e-06};
-
 /* e^(a^2/2) Phi(-a) = p(a) / q(a), 0 <= a <= fn_c_tail_end, from where on Phi(-a) is 0. Error 2^-25.9, 2^-54.2. */
 static const float fn_c_tail_end_f32 = 14.5f;
 static const double fn_c_tail_end_f64 = 39.0;
@@ -56,7 +46,7 @@ static const float fn_c_integer_f32 = 12582912.0f, fn_c_grid_f32 = 49152.0f;
 static const double fn_c_integer_f64 = 6755399441055744.0, fn_c_grid_f64 = 6442450944.0;
 
 /* Arguments at which e^x is infinite, and so far below 0 that the power of two in it is 0 (n = -254, -2046): a product
- * that underflows costs many processors a hundred cycles. Those at which tanh and e^x - 1 are 1 and -1. */
+ * that underflows costs many processors a hundred cycles. Those at which tanh(x/2) and e^-x - 1 are 1 and -1. */
 static const float fn_c_exp_low_f32 = -176.0f, fn_c_exp_high_f32 = 89.0f, fn_c_one_f32 = 20.0f;
 static const double fn_c_exp_low_f64 = -1418.0, fn_c_exp_high_f64 = 710.0, fn_c_one_f64 = 40.0;
 
