@@ -11,6 +11,7 @@
     U(2, 1) U(2, 2) U(2, 3) U(2, 4) U(3, 1) U(3, 2) U(3, 3) U(3, 4)                     \
     U(4, 1) U(4, 2) U(4, 3) U(5, 1) U(5, 2) U(6, 1) U(6, 2)
 #define FN_DIRECT_BYTES (64 * 1024)
+#define FN_ROWS_BYTES (192 * 1024) /* of A that L2 holds beside a panel of B */
 
 #define FN_ISA avx2
 #include "table_impl.h"

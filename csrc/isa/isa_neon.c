@@ -14,6 +14,7 @@
     U(5, 1) U(5, 2) U(5, 3) U(5, 4) U(6, 1) U(6, 2) U(6, 3) U(6, 4)                     \
     U(7, 1) U(7, 2) U(7, 3) U(8, 1) U(8, 2) U(8, 3)
 #define FN_DIRECT_BYTES (32 * 1024)
+#define FN_ROWS_BYTES (192 * 1024) /* of A that L2 holds beside a panel of B */
 
 #define FN_ISA neon
 #include "table_impl.h"

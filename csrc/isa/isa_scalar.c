@@ -10,6 +10,7 @@
     U(1, 1) U(1, 2) U(1, 3) U(1, 4) U(2, 1) U(2, 2) U(2, 3) U(2, 4)                     \
     U(3, 1) U(3, 2) U(3, 3) U(3, 4) U(4, 1) U(4, 2) U(4, 3) U(4, 4)
 #define FN_DIRECT_BYTES (32 * 1024)
+#define FN_ROWS_BYTES (192 * 1024) /* of A that L2 holds beside a panel of B */
 
 #define FN_ISA scalar
 #include "table_impl.h"

@@ -8,10 +8,10 @@
  *    along vectors; they are chosen by the whole problem's shape. Where zeros of A may be left out (gemm_sparse_impl.h)
  *    a zero of C has lost its sign.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca], one of them 1. B is read as rows of vectors:
- *    copied into panels where it is transposed, where the problem is large, or where its rows lie badly, read in place
- *    otherwise. A is copied too where the problem is large, or where each k of a transposed A lies on another page: into
- *    tiles that are read along. Where A is not copied the last panel is a vector wider if a panel of one vector would be
- *    left, since that has too few sums for its loads (FN_ODD_ROWS).
+ *    copied into panels where it is transposed, large, or its rows lie badly, read in place otherwise. A panel is used at
+ *    once, while the caches have it, as long as they also hold all rows of A (FN_ROWS_BYTES). Else A is copied too, and
+ *    where each k of a transposed A lies on another page: into tiles that are read along. Where A is not copied the last
+ *    panel is a vector wider if a panel of one vector would be left: that has too few sums for its loads (FN_ODD_ROWS).
  * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A. During the last panels of a block of A the
  *    tiles ask for the rows of the next (fn_asked), which halves the time of packing them.
  * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end.
@@ -45,6 +45,9 @@
 #define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
 #define FN_PACK_ROWS 64                        /* rows of C from which on a copy of B pays whose lines do not fit */
 #define FN_CROSS_BYTES (16 << 10)              /* bytes of B above which rows that cross lines cost more than a copy */
+#define FN_LARGE_BYTES (768 << 10)             /* bytes of B above which a copy pays from two tiles on */
+#define FN_MANY_TILES 3                        /* of rows: from here on it pays above FN_DIRECT_BYTES */
+#define FN_WAY_BYTES 4096                      /* of L1: rows that are so far apart share its sets */
 #define FN_FAR_ROW_BYTES 1000                  /* bytes from row to row from which on rows share sets of L1, and pages few */
 #define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
 #define FN_ASK_B 16                            /* rows of a panel of B that are asked for ahead */
@@ -217,11 +220,13 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
         FN_NAME(fn_row)(g, i0, j0, j1);
         return;
     }
-    /* rows of B that cross lines are read as two, those far apart share sets of L1 */
+    /* rows of B that cross lines are read as two, those far apart share sets of L1, and many push each other out of L2 */
     const int64_t apart = g->rb * (int64_t)sizeof(FN_T);
-    const int crosses = apart % 64 && apart * g->k > FN_CROSS_BYTES;
+    const int crosses = apart % 64 && apart * g->k > FN_CROSS_BYTES && rows >= FN_PACK_ROWS;
     const int far = apart >= FN_FAR_ROW_BYTES && rows >= 3 * FN_PACK_ROWS;
-    const int packs = g->cb != 1 || (rows >= FN_PACK_ROWS && (crosses || far));
+    const int64_t most = rows >= FN_MANY_TILES * FN_MR ? FN_DIRECT_BYTES : FN_LARGE_BYTES;
+    const int large = rows > FN_MR && g->k * (j1 - j0) * (int64_t)sizeof(FN_T) > most;
+    const int packs = g->cb != 1 || crosses || far || large;
     for (int64_t j = j0, width; j < j1; j += width) {
         width = j1 - j <= widest ? j1 - j : nr;
         if (!packs) {
@@ -375,11 +380,13 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
 #if FN_SPARSE
     if (g->may_be_sparse && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
 #endif
-    /* Packing costs a copy of A and of B; it pays where both are read often and B is too large for the caches, or where
-     * a tile of A is spread over a page for each k. */
-    const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T);
+    /* Packing costs a copy of A and of B; it pays where both are read often and neither stays in the caches, or where a
+     * tile of A is spread over a page for each k. */
+    const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T), a_bytes = (i1 - i0) * g->k * (int64_t)sizeof(FN_T);
+    const int64_t apart = g->ra * (int64_t)sizeof(FN_T), beside = apart % FN_WAY_BYTES;
+    const int stays = g->ca == 1 && a_bytes <= FN_ROWS_BYTES && beside >= 64 && beside <= FN_WAY_BYTES - 64;
     const int spread = g->ra == 1 && g->ca * (int64_t)sizeof(FN_T) >= FN_FAR_ROW_BYTES && i1 - i0 >= 4 * FN_MR;
-    if (i1 - i0 >= 3 * FN_MR && j1 - j0 >= 4 * LANES && (spread || b_bytes > FN_DIRECT_BYTES))
+    if (i1 - i0 >= FN_MANY_TILES * FN_MR && j1 - j0 >= 4 * LANES && (spread || (b_bytes > FN_DIRECT_BYTES && !stays)))
         FN_NAME(fn_blocked)(g, i0, i1, j0, j1, part->scratch);
     else
         FN_NAME(fn_direct)(g, i0, i1, j0, j1, part->scratch);
