@@ -106,7 +106,7 @@ FN_INLINE V FN_NAME(fn_log)(V x)
 
 /* tanh |x| = t / (t + 2) with t = e^2|x| - 1. One part of ln2 is enough: what n times the rest of it would change in t is
  * gone in t / (t + 2). A polynomial of its own near 0 and ln2 in two parts would bring the error down to 1.1 units, and
- * take one and a half times as long. */
+ * take one and a half times as long; x p(x^2) / q(x^2) of degrees 4 and 5 takes 0.85 of it, but errs by 6 units. */
 FN_INLINE V FN_NAME(fn_tanh)(V x)
 {
     const V integer = VF(set1)(FN_NAME(fn_c_integer));
