@@ -212,7 +212,8 @@ static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0,
     }
 }
 
-/* Rows [i0, i1) by columns [j0, j1) in place: A always, B where its rows are contiguous. */
+/* Rows [i0, i1) by columns [j0, j1), A in place, B too or copied panel by panel. Without scratch (NULL) it is not copied,
+ * and its rows have to be contiguous. */
 static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
 {
     const int64_t rows = i1 - i0;
@@ -229,7 +230,7 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
     const int far = apart >= FN_FAR_ROW_BYTES && rows >= 3 * FN_PACK_ROWS;
     const int64_t most = rows >= FN_MANY_TILES * FN_MR ? FN_DIRECT_BYTES : FN_LARGE_BYTES;
     const int large = rows > FN_MR && g->k * (j1 - j0) * (int64_t)sizeof(FN_T) > most;
-    const int packs = g->cb != 1 || crosses || far || large;
+    const int packs = g->cb != 1 || (scratch && (crosses || far || large));
     for (int64_t j = j0, width; j < j1; j += width) {
         width = j1 - j <= widest ? j1 - j : nr;
         if (!packs) {
