@@ -6,11 +6,13 @@ b) The difference is what checks, conversions and allocating the results cost.
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 from timing import batch, enough
 
 from fusednet import backends, ops
+from fusednet.backends.table import NO_MAKERS
 
 MOST_SECONDS = 2e-6
 """Wanted most over the kernels."""
@@ -73,7 +75,8 @@ class _Recorder:
 
     def __init__(self, table):
         self.table, self.backend, self.isa, self.calls = table, table.backend, table.isa, []
-        self.flat_in_place = table.flat_in_place  # the door's, no kernel
+        # the door's, no kernels; without makers it calls them one by one
+        self.flat_in_place, self.made = table.flat_in_place, SimpleNamespace(**NO_MAKERS)
 
     def __getattr__(self, name):
         function = getattr(self.table, name)

@@ -13,7 +13,7 @@ c) What C relies on (dtype, rank, layout, alignment, sizes that agree, writable 
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
 )
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
@@ -29,7 +29,10 @@ from fusednet._fusednet cimport (
 
 import os
 
-from numpy import ndarray
+from numpy import dtype as dtype_of, empty, ndarray
+
+cdef extern from "Python.h":
+    int get_buffer "PyObject_GetBuffer" (object, Py_buffer *, int)  # says by its result alone that it failed
 
 cdef extern from *:
     const char *FN_BUILD_COMPILER
@@ -41,7 +44,11 @@ cdef enum:
     MAX_ARGUMENTS = 24
     MAX_SLOTS = 40
     STATE_WORDS = 625          # of MT19937 and the place of the next
+    MAX_SIZES = 8
     RELEASE_GIL_ABOVE = 20000  # cycles; below it, giving the lock away costs more than it frees
+
+cdef object exactly = ndarray, new_array = empty
+cdef object F32 = dtype_of("float32"), F64 = dtype_of("float64"), I32 = dtype_of("int32"), I64 = dtype_of("int64")
 
 CHUNK = FN_CHUNK
 LIST_DIGEST = FN_BUILD_LIST.decode()   # SHA-256 of kernels.def as it was compiled
@@ -133,12 +140,21 @@ cdef enum Kind:
     REAL
     INTEGER
 
+cdef enum Refused:  # 0: not at all
+    REFUSED_DTYPE = 1
+    REFUSED_ALIGNMENT
+    REFUSED_RANK
+    REFUSED_LAYOUT
+    REFUSED_SIZE       # and the size's index
+
 cdef struct Parameter:
     int kind
     int rank
     int slot
     int optional
     int writable
+    int output       # written in full, never read: may be made for the caller
+    int flat         # the elements of an array of any shape, in order
     int size[2]      # which sizes its shape gives, by index
 
 cdef const char *TYPE_CODES = "fdbBhHiIqQ"   # struct format letters, in the order of FN_TYPE
@@ -183,13 +199,15 @@ cdef class Kernel:
         self.words = sizes.index("words") if "words" in sizes else -1
         self.index = -1
         self.parameters = len(signature.parameters)
-        assert self.parameters <= MAX_ARGUMENTS
+        assert self.parameters <= MAX_ARGUMENTS and self.sizes <= MAX_SIZES
         for k, argument in enumerate(signature.parameters):
             p = &self.parameter[k]
             p.slot = slot
             p.rank = len(argument.shape)
             p.optional = argument.optional
             p.writable = argument.role in ("out", "io")
+            p.output = argument.role == "out"
+            p.flat = argument.shape == ("n",) and not {"m", "k"} & set(sizes)
             if argument.role == "real":
                 p.kind = REAL
             elif argument.role == "int":
@@ -217,7 +235,7 @@ cdef class Kernel:
             self.refuse_number(arguments)
         memset(slots, 0, sizeof(slots))
         try:
-            self.run(arguments, buffers, slots, &held)
+            self.execute(self.fill(arguments, buffers, slots, &held), slots)
         finally:
             while held > 0:
                 held -= 1
@@ -239,8 +257,7 @@ cdef class Kernel:
                 held -= 1
                 PyBuffer_Release(&buffers[held])
 
-    cdef int run(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held) except -1:
-        cdef int dtype = self.fill(arguments, buffers, slots, held)
+    cdef int execute(self, bint is_double, fn_slot *slots) except -1:
         cdef int parts, status
         cdef int64_t cost = fn_kernel_cost(self.number, slots)
         cdef fn_team *used
@@ -250,10 +267,10 @@ cdef class Kernel:
         if cost > RELEASE_GIL_ABOVE or parts > 1:
             used = take_team()
             with nogil:
-                status = fn_call(self.table, dtype, self.number, slots, used, parts)
+                status = fn_call(self.table, is_double, self.number, slots, used, parts)
             leave_team()
         else:
-            status = fn_call(self.table, dtype, self.number, slots, NULL, parts)
+            status = fn_call(self.table, is_double, self.number, slots, NULL, parts)
         if status != 0:
             raise MemoryError("no memory for a kernel's scratch")
         return 0
@@ -263,11 +280,9 @@ cdef class Kernel:
         cdef Parameter *p
         cdef Py_buffer *b
         cdef fn_slot *sizes = slots + self.first_size_slot
-        cdef int known[8]
-        cdef int k, axis, code, dtype = -1, flags
-        cdef int64_t extent, ld
-        for k in range(self.sizes):
-            known[k] = -1
+        cdef int known[MAX_SIZES]
+        cdef int k, dtype = -1, flags, refused
+        self.begin(known)
         for k in range(self.parameters):
             p = &self.parameter[k]
             argument = arguments[k]
@@ -287,37 +302,14 @@ cdef class Kernel:
                 flags |= PyBUF_WRITABLE
             PyObject_GetBuffer(argument, b, flags)
             held[0] += 1
-            code = type_code(b.format)
-            if p.kind == ARRAY_T and dtype < 0 and (code == 0 or code == 1):
-                dtype = code
-            if code < 0 or not (
-                p.kind == ARRAY_ANY or (p.kind == ARRAY_T and code == dtype) or (p.kind == ARRAY_F64 and code == 1)
-                or (p.kind == ARRAY_I64 and code == 8) or (p.kind == ARRAY_I32 and code == 6)
-            ):
-                self.refuse_dtype(k, argument, dtype)
-            if b.ndim != p.rank:
-                raise ValueError(f"{self.name(k)} has {b.ndim} dimensions, wanted {p.rank}")
-            if <size_t>b.buf & <size_t>(b.itemsize - 1):  # a size that the list has: a power of 2
-                self.refuse_alignment(k)
-            slots[p.slot].p = b.buf
-            if p.rank == 2:
-                ld = b.shape[1]
-                if b.shape[0] > 1:
-                    ld = b.strides[0] // b.itemsize
-                    if ld < b.shape[1] or ld * b.itemsize != b.strides[0]:
-                        self.refuse_layout(k, argument)
-                slots[p.slot + 1].i = ld
-            if b.shape[p.rank - 1] > 1 and b.strides[p.rank - 1] != b.itemsize:
-                self.refuse_layout(k, argument)
-            if p.kind == ARRAY_ANY:
-                slots[p.slot + p.rank].i = code
-            for axis in range(p.rank):
-                extent = b.shape[axis]
-                if known[p.size[axis]] < 0:
-                    known[p.size[axis]] = k
-                    sizes[p.size[axis]].i = extent
-                elif sizes[p.size[axis]].i != extent:
-                    self.refuse_shape(k, known[p.size[axis]], arguments)
+            refused = self.place(k, b, False, slots, known, &dtype)
+            if refused:
+                self.refuse(refused, k, known, arguments, b.ndim, dtype)
+        self.complete(arguments, sizes)
+        return 1 if dtype == 1 else 0  # a kernel without arrays of the table's dtype: both are alike
+
+    cdef int complete(self, tuple arguments, fn_slot *sizes) except -1:
+        """What sizes have to be beyond fitting each other."""
         if self.one >= 0 and sizes[self.one].i != 1:
             raise ValueError(f"{self.signature.name} writes one element, its output has {sizes[self.one].i}")
         if self.chunks >= 0 and sizes[self.chunks].i != (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK:
@@ -329,9 +321,188 @@ cdef class Kernel:
         if self.index >= 0 and sizes[self.r].i < sizes[self.m].i and arguments[self.index] is None:
             raise ValueError(f"{self.signature.name} without an index reads the first {sizes[self.m].i} rows, "
                              f"there are {sizes[self.r].i}")
-        return 1 if dtype == 1 else 0  # a kernel without arrays of the table's dtype: both are alike
+        return 0
+
+    cdef void begin(self, int *known) noexcept:
+        cdef int k
+        for k in range(self.sizes):
+            known[k] = -1
+
+    cdef int place(self, int k, Py_buffer *b, bint any_rank, fn_slot *slots, int *known, int *dtype) noexcept:
+        """Array k in its slots, its sizes among those that are known; 0, or why it is refused.
+
+        `known` has for each size the first parameter that gave it, `dtype` 0 or 1 as soon as an array has told it. With
+        `any_rank` an array of a flat parameter may have any shape.
+        """
+        cdef Parameter *p = &self.parameter[k]
+        cdef fn_slot *sizes = slots + self.first_size_slot
+        cdef int axis, code = type_code(b.format)
+        cdef int64_t ld
+        if p.kind == ARRAY_T and dtype[0] < 0 and (code == 0 or code == 1):
+            dtype[0] = code
+        if code < 0 or not (
+            p.kind == ARRAY_ANY or (p.kind == ARRAY_T and code == dtype[0]) or (p.kind == ARRAY_F64 and code == 1)
+            or (p.kind == ARRAY_I64 and code == 8) or (p.kind == ARRAY_I32 and code == 6)
+        ):
+            return REFUSED_DTYPE
+        if <size_t>b.buf & <size_t>(b.itemsize - 1):  # a size that the list has: a power of 2
+            return REFUSED_ALIGNMENT
+        slots[p.slot].p = b.buf
+        if any_rank and p.flat:
+            if not PyBuffer_IsContiguous(b, c"C"):
+                return REFUSED_LAYOUT
+            return 0 if self.fits(p.size[0], k, b.len // b.itemsize, sizes, known) else REFUSED_SIZE + p.size[0]
+        if b.ndim != p.rank:
+            return REFUSED_RANK
+        if p.rank == 2:
+            ld = b.shape[1]
+            if b.shape[0] > 1:
+                ld = b.strides[0] // b.itemsize
+                if ld < b.shape[1] or ld * b.itemsize != b.strides[0]:
+                    return REFUSED_LAYOUT
+            slots[p.slot + 1].i = ld
+        if b.shape[p.rank - 1] > 1 and b.strides[p.rank - 1] != b.itemsize:
+            return REFUSED_LAYOUT
+        if p.kind == ARRAY_ANY:
+            slots[p.slot + p.rank].i = code
+        for axis in range(p.rank):
+            if not self.fits(p.size[axis], k, b.shape[axis], sizes, known):
+                return REFUSED_SIZE + p.size[axis]
+        return 0
+
+    cdef bint fits(self, int size, int k, int64_t extent, fn_slot *sizes, int *known) noexcept:
+        # Whether a size is as parameter k gives it; taken from there where it was not known.
+        if known[size] < 0:
+            known[size] = k
+            sizes[size].i = extent
+        return sizes[size].i == extent
+
+    cdef make(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held, Kernel total):
+        """See `Maker`; with `total`, the kernel `sum`, the first output is added up."""
+        cdef Parameter *p
+        cdef Py_buffer *b
+        cdef Py_buffer *shaped = NULL  # the array whose shape flat ones have
+        cdef fn_slot *sizes = slots + self.first_size_slot
+        cdef fn_slot cells[MAX_ARGUMENTS]
+        cdef size_t low[MAX_ARGUMENTS]
+        cdef size_t high[MAX_ARGUMENTS]
+        cdef int changed[MAX_ARGUMENTS]
+        cdef int known[MAX_SIZES]
+        cdef int k, j, code, dtype = -1, told = -1, given
+        self.begin(known)
+        for k in range(self.parameters):
+            p = &self.parameter[k]
+            argument = arguments[k]
+            if p.kind == REAL:
+                slots[p.slot].d = argument
+            elif p.kind == INTEGER:
+                slots[p.slot].i = argument
+            elif argument is None:
+                if not p.optional:
+                    return None
+            elif argument is not Ellipsis:
+                if p.output or type(argument) is not exactly:
+                    return None
+                b = &buffers[held[0]]
+                if not buffer_of(argument, b, p.writable):
+                    return None
+                changed[held[0]] = p.writable
+                held[0] += 1
+                if self.place(k, b, True, slots, known, &dtype):
+                    return None
+                if p.kind == ARRAY_ANY:
+                    code = type_code(b.format)
+                    if code == 0 or code == 1:
+                        told = code
+                elif p.flat:
+                    if shaped == NULL:
+                        shaped = b
+                    elif not same_shape(b, shaped):
+                        return None
+            elif not p.output:
+                return None
+        if told >= 0:  # floats of any dtype decide with the others what the result is of
+            if dtype < 0:
+                dtype = told
+            if dtype != told:
+                return None
+        given = held[0]
+        for k in range(given):
+            span(&buffers[k], &low[k], &high[k])
+            for j in range(k):
+                if (changed[k] or changed[j]) and low[k] < high[j] and low[j] < high[k]:
+                    return None
+        if self.chunks >= 0:
+            sizes[self.chunks].i = (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK
+            known[self.chunks] = 0
+        result, results = None, None
+        for k in range(self.parameters):
+            p = &self.parameter[k]
+            if not p.output or arguments[k] is not Ellipsis:
+                continue
+            if p.rank == 1 and p.size[0] == self.one:
+                slots[p.slot].p = &cells[k]
+                sizes[self.one].i = 1
+                continue
+            if p.kind == ARRAY_T and dtype < 0 or known[p.size[0]] < 0 or (p.rank == 2 and known[p.size[1]] < 0):
+                return None
+            if p.flat:
+                if shaped == NULL:
+                    return None
+                shape = shape_of(shaped)
+            elif p.rank == 1:
+                shape = sizes[p.size[0]].i
+            else:
+                shape = (sizes[p.size[0]].i, sizes[p.size[1]].i)
+            if result is not None:
+                results = (result,) if results is None else (*results, result)
+            result = new_array(shape, F32 if p.kind == ARRAY_T and dtype == 0 else I32 if p.kind == ARRAY_I32
+                           else I64 if p.kind == ARRAY_I64 else F64)
+            b = &buffers[held[0]]
+            PyObject_GetBuffer(result, b, PyBUF_WRITABLE)  # no more is asked of an array that was made here
+            held[0] += 1
+            slots[p.slot].p = b.buf
+            if p.rank == 2:
+                slots[p.slot + 1].i = sizes[p.size[1]].i
+        self.complete(arguments, sizes)
+        self.execute(dtype == 1, slots)
+        if self.one >= 0:
+            results = [cells[k].d if self.parameter[k].kind == ARRAY_F64 else cells[k].i
+                       for k in range(self.parameters) if arguments[k] is Ellipsis]
+            return results[0] if len(results) == 1 else tuple(results)
+        if result is None:
+            return ()
+        if total is not None:
+            added = total.add_up(&buffers[given], dtype == 1)
+            return added if results is None else (added, *results[1:], result)
+        return result if results is None else (*results, result)
+
+    cdef double add_up(self, Py_buffer *b, bint is_double) except? -1:
+        # What the kernel `sum` makes of an array.
+        cdef fn_slot slots[MAX_SLOTS]
+        cdef fn_slot *sizes = slots + self.first_size_slot
+        cdef double total = 0
+        memset(slots, 0, sizeof(slots))
+        slots[self.parameter[0].slot].p = &total
+        slots[self.parameter[1].slot].p = b.buf
+        sizes[self.parameter[1].size[0]].i = b.len // b.itemsize
+        sizes[self.one].i = 1
+        self.execute(is_double, slots)
+        return total
 
     # What went wrong, in words; apart from the path that is taken when all is well.
+
+    cdef refuse(self, int refused, int k, int *known, tuple arguments, int rank, int dtype):
+        cdef Parameter *p = &self.parameter[k]
+        if refused == REFUSED_DTYPE:
+            self.refuse_dtype(k, arguments[k], dtype)
+        if refused == REFUSED_ALIGNMENT:
+            self.refuse_alignment(k)
+        if refused == REFUSED_RANK:
+            raise ValueError(f"{self.name(k)} has {rank} dimensions, wanted {p.rank}")
+        if refused == REFUSED_LAYOUT:
+            self.refuse_layout(k, arguments[k])
+        self.refuse_shape(k, known[refused - REFUSED_SIZE], arguments)
 
     cdef name(self, int k):
         return f"{self.signature.name}: {self.signature.parameters[k].name}"
@@ -370,12 +541,73 @@ def kernels(int isa, signatures):
     return {name: Kernel(isa, signature) for name, signature in signatures.items()}
 
 
-# ---- what comes before an update in place ----------------------------------------------------------------------------
+cdef class Maker:
+    """What a kernel makes of arrays that can go to it as they are; None where they cannot, and nothing is changed.
 
-cdef object exactly = ndarray
+    It is called as the kernel is, with ``...`` for each output that is wanted. Arrays are exactly ndarray; those of which
+    the kernel wants only the elements in order (activations, steps) may have any shape, all of them the same. What is
+    updated in place may share no memory with another argument.
+
+    It returns the outputs, new arrays of the dtype of those given, or the numbers where a kernel writes one; a tuple
+    unless it is just one. None: an array has another dtype, layout or shape than the others ask for. Whoever hears it
+    converts, or finds the words for what is wrong.
+    """
+
+    cdef Kernel kernel, total
+
+    def __init__(self, Kernel kernel, Kernel total):
+        self.kernel, self.total = kernel, total
+
+    def __call__(self, *arguments):
+        return self.call(arguments, None)
+
+    def summed(self, *arguments):
+        """The same, with the sum of the first output in its place: in double precision and a fixed order."""
+        return self.call(arguments, self.total)
+
+    cdef call(self, tuple arguments, Kernel total):
+        cdef Py_buffer buffers[MAX_ARGUMENTS]
+        cdef fn_slot slots[MAX_SLOTS]
+        cdef int held = 0
+        if len(arguments) != self.kernel.parameters:
+            self.kernel.refuse_number(arguments)
+        memset(slots, 0, sizeof(slots))
+        try:
+            return self.kernel.make(arguments, buffers, slots, &held, total)
+        finally:
+            while held > 0:
+                held -= 1
+                PyBuffer_Release(&buffers[held])
+
+
+def makers(dict kernels):
+    """A `Maker` of each kernel, by name."""
+    return {name: Maker(kernel, kernels["sum"]) for name, kernel in kernels.items()}
+
+
+# ---- what comes before an update in place ----------------------------------------------------------------------------
 
 cdef enum:
     MAX_ASKED = 8
+
+
+cdef bint buffer_of(object array, Py_buffer *b, bint writable):
+    # False: read-only where it may not be, or of a dtype that no buffer can be of.
+    if get_buffer(array, b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)) == 0:
+        return True
+    PyErr_Clear()
+    return False
+
+
+cdef tuple shape_of(Py_buffer *b):
+    cdef int axis
+    if b.ndim == 2:
+        return b.shape[0], b.shape[1]
+    return tuple([b.shape[axis] for axis in range(b.ndim)])
+
+
+cdef bint same_shape(Py_buffer *a, Py_buffer *b) noexcept:
+    return a.ndim == b.ndim and (a.ndim == 0 or memcmp(a.shape, b.shape, a.ndim * sizeof(Py_ssize_t)) == 0)
 
 
 cdef void span(Py_buffer *b, size_t *low, size_t *high) noexcept:
@@ -428,8 +660,7 @@ def flat_in_place(tuple arrays, tuple others=()):
             span(b, &low[k], &high[k])
             if k < count:
                 if (
-                    b.readonly or type_code(b.format) != code or b.ndim != first.ndim
-                    or (b.ndim > 0 and memcmp(b.shape, first.shape, b.ndim * sizeof(Py_ssize_t)) != 0)
+                    b.readonly or type_code(b.format) != code or not same_shape(b, first)
                     or not PyBuffer_IsContiguous(b, c"C") or <size_t>b.buf % b.itemsize != 0
                 ):
                     return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 
 from fusednet.backends.in_place import flat_in_place
 
@@ -159,6 +160,18 @@ SAVES_Z = frozenset({Activation.SWISH, Activation.GELU, Activation.GELU_TANH})
 NEEDS_POSITIVE_ALPHA = frozenset({Activation.LEAKY_RELU, Activation.ELU})
 
 
+class NoMaker:
+    """What a table without makers has in their place: it says None, that the caller takes care."""
+
+    def __call__(self, *arguments):
+        return None
+
+    summed = __call__
+
+
+NO_MAKERS: Mapping[str, Callable[..., object]] = dict.fromkeys(KERNELS, NoMaker())
+
+
 class Table:
     """The kernels of one backend, each an attribute under its name.
 
@@ -176,6 +189,9 @@ class Table:
         Walks plans natively: `run` and `shuffle` as backends/native.py has them. None: backends/interp.py does.
     flat_in_place : callable, optional
         Whether arrays can be updated as they are, by default as backends/in_place.py finds out.
+    makers : mapping of str to callable, optional
+        What kernels make of arrays that need no care, in one step (`fusednet._native.Maker`), as attributes of `made`.
+        By default each says None: that the caller takes care.
 
     Raises
     ------
@@ -191,6 +207,7 @@ class Table:
         set_threads: Callable[[int], None] = lambda number: None,
         walker: object = None,
         flat_in_place: Callable[[tuple, tuple], Sequence | None] = flat_in_place,
+        makers: Mapping[str, Callable[..., object]] = NO_MAKERS,
     ):
         missing = KERNELS.keys() - functions.keys()
         unknown = functions.keys() - KERNELS.keys()
@@ -204,6 +221,7 @@ class Table:
         self.set_threads = set_threads
         self.walker = walker
         self.flat_in_place = flat_in_place
+        self.made = SimpleNamespace(**makers)
         self.__dict__.update(functions)
 
     def __repr__(self) -> str:

@@ -25,6 +25,11 @@ _GELU_TANH = int(Activation.GELU_TANH)
 
 
 def _forward(function, kind, alpha, x, out, name="x"):
+    if out is None:
+        table = current()
+        y = table.made.activation_fwd(..., x, kind, alpha)
+        if y is not None:
+            return y
     given = x
     dtype = ready1(x)
     if dtype is None:
@@ -39,6 +44,11 @@ def _forward(function, kind, alpha, x, out, name="x"):
 
 
 def _backward(function, kind, alpha, dy, s, s_name, out):
+    if out is None:
+        table = current()
+        dx = table.made.activation_bwd(..., dy, s, kind, alpha)
+        if dx is not None:
+            return dx
     given = {"dy": dy, s_name: s} if out is not None else None
     dtype = ready2(dy, s)
     if dtype is None:
@@ -611,6 +621,11 @@ def softmax(x, *, out=None):
     TypeError
         If `x` is not numeric or `out` has another dtype than the result.
     """
+    table = current()
+    if out is None:
+        y = table.made.softmax_fwd(..., x)
+        if y is not None:
+            return y
     given = x
     dtype = ready1(x)
     if dtype is None:
@@ -622,7 +637,7 @@ def softmax(x, *, out=None):
         users, y = None, empty(shape, dtype)
     else:
         users, (y,) = outputs("softmax", out, {"y": shape}, dtype, {"x": given}, same=("x",), flat=False)
-    current().softmax_fwd(rows(y), rows(x))
+    table.softmax_fwd(rows(y), rows(x))
     return y if users is None else finish(users, (y,))[0]
 
 
@@ -650,6 +665,11 @@ def softmax_backward(dy, y, *, out=None):
     ValueError, TypeError
         As `softmax`, and if the shapes differ.
     """
+    table = current()
+    if out is None:
+        dx = table.made.softmax_bwd(..., dy, y)
+        if dx is not None:
+            return dx
     given = {"dy": dy, "y": y}
     dtype = ready2(dy, y)
     if dtype is None:
@@ -661,5 +681,5 @@ def softmax_backward(dy, y, *, out=None):
         users, dx = None, empty(shape, dtype)
     else:
         users, (dx,) = outputs("softmax_backward", out, {"dx": shape}, dtype, given, same=("dy",), flat=False)
-    current().softmax_bwd(rows(dx), rows(dy), rows(y))
+    table.softmax_bwd(rows(dx), rows(dy), rows(y))
     return dx if users is None else finish(users, (dx,))[0]

@@ -49,6 +49,11 @@ def affine(x, w, b=None, activation="linear", *, alpha=None, return_z=False, out
     array([[1.5, 0. ]])
     """
     kind, alpha = kind_of("affine", activation, alpha)
+    table = current()
+    if out is None:
+        made = table.made.affine_fwd(..., ... if return_z else None, x, w, b, kind, alpha, 0)
+        if made is not None:
+            return made
     given = None if out is None else {"x": x, "w": w, "b": b}
     dtype = ready2(x, w) if b is None else ready3(x, w, b)
     if dtype is None:
@@ -72,9 +77,9 @@ def affine(x, w, b=None, activation="linear", *, alpha=None, return_z=False, out
         users, targets = outputs("affine", out, results, dtype, given, flat=False)
         y, z = targets if return_z else (*targets, None)
     if len(shape) == 2:
-        current().affine_fwd(y, z, x, w, b, kind, alpha, 0)
+        table.affine_fwd(y, z, x, w, b, kind, alpha, 0)
     else:
-        current().affine_fwd(rows(y), rows(z) if return_z else None, x, w, b, kind, alpha, 0)
+        table.affine_fwd(rows(y), rows(z) if return_z else None, x, w, b, kind, alpha, 0)
     if users is not None:
         return finish(users, (y, z)) if return_z else finish(users, (y,))[0]
     return (y, z) if return_z else y
@@ -132,6 +137,13 @@ def affine_backward(dy, x, w, *, input_activation="linear", input_saved=None, al
     >>> _, dw1, db1 = ops.affine_backward(dh, x, w1, need_dx=False)
     """
     kind, alpha = kind_of("affine_backward", input_activation, alpha, "input_activation")
+    table = current()
+    if out is None and need_dx:
+        s = saved_by("affine_backward", kind, input_saved, "input_saved", x)
+        dx = table.made.affine_bwd_dx(..., dy, w, s, kind, alpha, 1.0, 0)
+        made = None if dx is None else table.made.affine_bwd_dw(..., ..., x, dy, 0)
+        if made is not None and (s is x or made[0].shape == w.shape):
+            return dx, *made
     given = None if out is None else {"dy": dy, "x": x, "w": w, "input_saved": input_saved}
     dtype = ready3(dy, x, w)
     if dtype is None or not (input_saved is None or ready1(input_saved) is dtype):
@@ -159,7 +171,6 @@ def affine_backward(dy, x, w, *, input_activation="linear", input_saved=None, al
     else:
         results = {"dx": shape if need_dx else None, "dw": (k, n), "db": (n,)}
         users, (dx, dw, db) = outputs("affine_backward", out, results, dtype, given, flat=False)
-    table = current()
     if need_dx:
         table.affine_bwd_dx(dx if len(shape) == 2 else rows(dx), dy, w, s, kind, alpha, 1.0, 0)
     table.affine_bwd_dw(dw, db, x, dy, 0)

@@ -145,6 +145,13 @@ _LABEL_TYPES = frozenset(np.dtype(name) for name in TYPES if "int" in name)
 
 def class_labels(function: str, labels, shape: tuple[int, ...], classes: int) -> np.ndarray:
     """`labels` as a flat int32 array, each in 0 .. classes - 1."""
+    if (
+        type(labels) is _ndarray
+        and labels.dtype is I32
+        and labels.shape == shape
+        and current().made.find_outside(..., labels, classes) == -1
+    ):
+        return labels
     plain = type(labels) is _ndarray and (labels.dtype is I32 or labels.dtype in _LABEL_TYPES) and labels.flags.carray
     if not plain:
         labels = array(function, "labels", labels)
@@ -163,11 +170,21 @@ def class_labels(function: str, labels, shape: tuple[int, ...], classes: int) ->
             f"{function}: labels have shape {labels.shape}; wanted {shape}, or rows of targets, {(*shape, classes)}"
         )
     flat = labels if len(shape) == 1 else labels.ravel()
-    first = empty(1, I64)
-    current().find_outside(first, flat, classes)
-    if first.item() >= 0:
-        raise outside(function, "labels", flat, shape, first.item(), classes, "classes")
+    first = first_outside(flat, classes)
+    if first >= 0:
+        raise outside(function, "labels", flat, shape, first, classes, "classes")
     return flat if flat.dtype is I32 else flat.astype(I32)
+
+
+def first_outside(flat: np.ndarray, limit: int) -> int:
+    """The place of the first integer of `flat` that is not in 0 .. limit - 1, or -1."""
+    table = current()
+    first = table.made.find_outside(..., flat, limit)
+    if first is None:
+        cell = empty(1, I64)
+        table.find_outside(cell, flat, limit)
+        first = cell.item()
+    return first
 
 
 def outside(function: str, name: str, flat: np.ndarray, shape, place: int, limit: int, things: str) -> ValueError:
@@ -429,7 +446,7 @@ def kind_of(function: str, name, alpha, argument: str = "activation") -> tuple[i
 
 def saved_by(function: str, kind: int, saved, argument: str, output=None):
     """The array from which an activation takes its derivative: `saved`, or the output where known and enough."""
-    if kind == Activation.LINEAR:
+    if not kind:
         return None
     if saved is not None:
         return saved
@@ -444,6 +461,10 @@ def saved_by(function: str, kind: int, saved, argument: str, output=None):
 
 def total(a) -> float:
     """The sum of a flat array, in double precision and fixed order."""
-    result = empty(1, F64)
-    current().sum(result, a)
-    return result.item()
+    table = current()
+    result = table.made.sum(..., a)
+    if result is None:
+        cell = empty(1, F64)
+        table.sum(cell, a)
+        result = cell.item()
+    return result

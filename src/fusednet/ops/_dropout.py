@@ -17,6 +17,11 @@ def _dropout(function, name, x, rate, seed, step, op, scale, out):
     seed = integer(function, "seed", seed)
     step = integer(function, "step", step)
     op = integer(function, "op", op)
+    table = current()
+    if out is None:
+        y = table.made.dropout(..., x, rate, scale, seed, step, op)
+        if y is not None:
+            return y
     given = x
     dtype = ready1(x)
     if dtype is None:
@@ -25,7 +30,7 @@ def _dropout(function, name, x, rate, seed, step, op, scale, out):
         users, y = None, empty(x.shape, dtype)
     else:
         users, (y,) = outputs(function, out, {"out": x.shape}, dtype, {name: given}, same=(name,))
-    current().dropout(y.ravel(), x.ravel(), rate, scale, seed, step, op)
+    table.dropout(y.ravel(), x.ravel(), rate, scale, seed, step, op)
     return y if users is None else finish(users, (y,))[0]
 
 

@@ -52,6 +52,16 @@ def _divisor(function, reduction, weights, m) -> float:
     raise ValueError(f"{function}: reduction is {reduction!r}; wanted 'mean', 'sum', 'none' or 'sum_over_batch_size'")
 
 
+def _made(kernel, z, target, gradient, m, *numbers):
+    """The mean loss of m rows and its gradient, where the arrays are as this kernel wants them; else None."""
+    maker = getattr(current().made, kernel)
+    if not gradient:
+        loss = maker.summed(..., None, z, target, None, *numbers, 1.0 / m)
+        return None if loss is None else (loss / m, None)
+    made = maker.summed(..., ..., z, target, None, *numbers, 1.0 / m)
+    return None if made is None else (made[0] / m, made[1])
+
+
 def _call(function, name, kernel, z, target, weights, numbers, lead, m, n, reduction, gradient, out, given, dtype):
     """What all losses share once shapes are known: z, called `name`, is (*lead, ...) with m rows of n elements."""
     if weights is None and m > 0 and reduction == "mean":
@@ -68,6 +78,7 @@ def _call(function, name, kernel, z, target, weights, numbers, lead, m, n, reduc
         results = {"gradient": z.shape if gradient else None}
         users, (dz,) = outputs(function, out, results, dtype, given, same=(name,), flat=False)
     loss = empty(m, dtype)
+    kernel = getattr(current(), kernel)
     if z.ndim == 2:
         kernel(loss, dz, z, target, weights, *numbers, 1.0 / divisor)
     else:
@@ -137,6 +148,15 @@ def softmax_cross_entropy(
         labels = array(function, "labels", labels)
     shape = logits.shape
     axes = len(shape)
+    if weights is None and out is None and axes == 2 and shape[0] > 0 and reduction == "mean":
+        m, n = shape
+        if labels.ndim == 2:
+            target, kernel = labels, "softmax_xent_targets"
+        else:
+            target, kernel = class_labels(function, labels, (m,), n), "softmax_xent_labels"
+        made = _made(kernel, logits, target, gradient, m, label_smoothing)
+        if made is not None:
+            return made
     if axes < 2:
         raise misfit(function, "2 or more axes, (..., n)", logits=logits)
     lead, n = shape[:-1], shape[-1]
@@ -148,19 +168,14 @@ def softmax_cross_entropy(
             raise misfit(
                 function, "the same shape, or integer labels (...) for logits (..., n)", logits=logits, labels=labels
             )
-        target, kernel = rows(labels), current().softmax_xent_targets
+        target, kernel = rows(labels), "softmax_xent_targets"
     else:
         dtype = ready1(logits) if weights is None else ready2(logits, weights)
         if dtype is None:
             dtype, logits, weights = convert(function, False, logits=logits, weights=weights)
         target = class_labels(function, labels, lead, n)
-        kernel = current().softmax_xent_labels
+        kernel = "softmax_xent_labels"
     numbers, m = (label_smoothing,), len(target)
-    if weights is None and out is None and axes == 2 and m > 0 and reduction == "mean":
-        # the usual call without a detour of a tenth of its time
-        loss, dz = empty(m, dtype), empty(shape, dtype) if gradient else None
-        kernel(loss, dz, logits, target, None, label_smoothing, 1.0 / m)
-        return total(loss) / m, dz
     return _call(
         function, "logits", kernel, logits, target, weights, numbers, lead, m, n, reduction, gradient, out, given, dtype
     )
@@ -168,6 +183,12 @@ def softmax_cross_entropy(
 
 def _elementwise(function, names, kernel, z, target, weights, numbers, factor, reduction, gradient, out):
     """A loss that is a sum over the elements of a row, a row being all that belongs to one index of the first axis."""
+    if weights is None and out is None and reduction == "mean" and type(z) is ndarray and z.ndim == 2 and z.size:
+        m, n = z.shape
+        each = 1.0 / n if factor is None else real(function, "factor", factor)
+        made = _made(kernel, z, target, gradient, m, *numbers, each)
+        if made is not None:
+            return made
     given = None if out is None else {names[0]: z, names[1]: target, "weights": weights}
     dtype = ready2(z, target) if weights is None else ready3(z, target, weights)
     if dtype is None:
@@ -230,7 +251,7 @@ def sigmoid_cross_entropy(
     """
     function = "sigmoid_cross_entropy"
     numbers = (real(function, "label_smoothing", label_smoothing, "[0, 1]"),)
-    names, kernel = ("logits", "targets"), current().sigmoid_xent
+    names, kernel = ("logits", "targets"), "sigmoid_xent"
     return _elementwise(function, names, kernel, logits, targets, weights, numbers, factor, reduction, gradient, out)
 
 
@@ -268,7 +289,7 @@ def squared_error(predictions, targets, weights=None, *, factor=None, reduction=
     return _elementwise(
         "squared_error",
         _PREDICTIONS,
-        current().squared_error,
+        "squared_error",
         predictions,
         targets,
         weights,
@@ -311,7 +332,7 @@ def absolute_error(predictions, targets, weights=None, *, factor=None, reduction
     return _elementwise(
         "absolute_error",
         _PREDICTIONS,
-        current().absolute_error,
+        "absolute_error",
         predictions,
         targets,
         weights,
@@ -358,7 +379,7 @@ def huber(predictions, targets, weights=None, *, delta=1.0, factor=None, reducti
     return _elementwise(
         "huber",
         _PREDICTIONS,
-        current().huber_error,
+        "huber_error",
         predictions,
         targets,
         weights,
@@ -403,7 +424,7 @@ def pinball_loss(predictions, targets, weights=None, *, quantile=0.5, factor=Non
         As `sigmoid_cross_entropy`, and if `quantile` is not a number in [0, 1].
     """
     numbers = (real("pinball_loss", "quantile", quantile, "[0, 1]"),)
-    return _elementwise("pinball_loss", _PREDICTIONS, current().pinball_loss, predictions, targets, weights, numbers,
+    return _elementwise("pinball_loss", _PREDICTIONS, "pinball_loss", predictions, targets, weights, numbers,
                         factor, reduction, gradient, out)
 
 
@@ -439,5 +460,5 @@ def poisson_loss(predictions, targets, weights=None, *, deviance=False, factor=N
     ValueError, TypeError
         As `sigmoid_cross_entropy`.
     """
-    return _elementwise("poisson_loss", _PREDICTIONS, current().poisson_loss, predictions, targets, weights,
+    return _elementwise("poisson_loss", _PREDICTIONS, "poisson_loss", predictions, targets, weights,
                         (float(bool(deviance)),), factor, reduction, gradient, out)

@@ -29,6 +29,14 @@ def _count(function, scores, labels, weights):
     if axes < 2:
         raise misfit(function, "2 or more axes, (..., n)", scores=scores)
     table = current()
+    if weights is None and axes == 2:
+        if labels.ndim == 2:
+            correct = table.made.correct_targets.summed(..., scores, labels, None)
+        else:
+            target = class_labels(function, labels, scores.shape[:1], scores.shape[1])
+            correct = table.made.correct_labels.summed(..., scores, target, None)
+        if correct is not None:
+            return correct, None, len(scores)
     if labels.ndim == axes:
         dtype = ready2(scores, labels) if weights is None else ready3(scores, labels, weights)
         if dtype is None:
@@ -128,6 +136,11 @@ def binary_accuracy(scores, targets, weights=None, *, threshold=0.5):
     """
     function = "binary_accuracy"
     threshold = real(function, "threshold", threshold, "[-inf, inf]")
+    table = current()
+    if weights is None:
+        correct = table.made.correct_binary.summed(..., scores, targets, None, threshold)
+        if correct is not None:
+            return correct / weight_of(function, None, len(scores))
     dtype = ready2(scores, targets) if weights is None else ready3(scores, targets, weights)
     if dtype is None:
         dtype, scores, targets, weights = convert(function, False, scores=scores, targets=targets, weights=weights)
@@ -141,5 +154,5 @@ def binary_accuracy(scores, targets, weights=None, *, threshold=0.5):
         weights = _weights(function, weights, (m,))
     divisor = weight_of(function, weights, m)
     correct = empty(m, dtype)
-    current().correct_binary(correct, scores, targets, weights, threshold)
+    table.correct_binary(correct, scores, targets, weights, threshold)
     return total(correct) / divisor

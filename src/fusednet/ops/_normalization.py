@@ -9,6 +9,8 @@ a) Data of more than two axes is flattened to (m, -1), so that every place of an
 
 import math
 
+from numpy import ndarray
+
 from fusednet.backends import current
 from fusednet.ops._door import (
     INF,
@@ -41,6 +43,27 @@ def _per_column(function, x, n, **arrays):
     for name, a in arrays.items():
         if a.shape != (n,):
             raise misfit(function, f"({n},) for {name}, one for each column of x", x=x, **{name: a})
+
+
+def _made(table, inputs, running_mean, running_var, momentum, unbiased, epsilon, kind, alpha):
+    """What `batch_norm` returns, where all arrays are as kernels take them; else None, and nothing is changed."""
+    x, gamma, beta = inputs
+    running = running_mean is not None or running_var is not None
+    if running:
+        rows = len(x) if type(x) is ndarray and x.ndim == 2 else 0
+        if rows <= unbiased or table.flat_in_place((running_mean, running_var), inputs) is None:
+            return None
+        factor = rows / (rows - 1) if unbiased else 1.0
+    statistics = table.made.batch_norm_stats(..., ..., x)
+    if statistics is None:
+        return None
+    mean, var = statistics
+    y = table.made.batch_norm_fwd(..., None, x, mean, var, gamma, beta, epsilon, kind, alpha)
+    if y is not None and running:
+        done = table.made.batch_norm_running(running_mean, running_var, mean, var, momentum, factor)
+        if done is None:
+            return None
+    return None if y is None else (y, mean, var)
 
 
 def batch_norm(
@@ -107,6 +130,11 @@ def batch_norm(
         momentum = real("batch_norm", "momentum", momentum, "[0, 1]")
         epsilon = real("batch_norm", "epsilon", epsilon)
     inputs = x, gamma, beta
+    table = current()
+    if out is None and not return_z:
+        made = _made(table, inputs, running_mean, running_var, momentum, unbiased, epsilon, kind, alpha)
+        if made is not None:
+            return made
     dtype = ready3(x, gamma, beta)
     if dtype is None:
         dtype, x, gamma, beta = convert("batch_norm", False, x=x, gamma=gamma, beta=beta)
@@ -118,7 +146,6 @@ def batch_norm(
     column = (n,)
     if gamma.shape != column or beta.shape != column:
         _per_column("batch_norm", x, n, gamma=gamma, beta=beta)
-    table = current()
     running, beside = None, False
     if running_mean is not None or running_var is not None:
         if running_mean is None or running_var is None:
@@ -187,6 +214,11 @@ def batch_norm_inference(x, gamma, beta, mean, var, *, epsilon=1e-3, activation=
     function = "batch_norm_inference"
     kind, alpha = kind_of(function, activation, alpha)
     epsilon = real(function, "epsilon", epsilon)
+    table = current()
+    if out is None:
+        y = table.made.batch_norm_fwd(..., None, x, mean, var, gamma, beta, epsilon, kind, alpha)
+        if y is not None:
+            return y
     given = {"x": x, "gamma": gamma, "beta": beta, "mean": mean, "var": var}
     dtype = ready3(x, gamma, beta)
     if dtype is None or ready2(mean, var) is not dtype:
@@ -200,7 +232,7 @@ def batch_norm_inference(x, gamma, beta, mean, var, *, epsilon=1e-3, activation=
         users, y = None, empty(shape, dtype)
     else:
         users, (y,) = outputs(function, out, {"y": shape}, dtype, given, same=("x",), flat=False)
-    current().batch_norm_fwd(_matrix(function, y), None, x, mean, var, gamma, beta, epsilon, kind, alpha)
+    table.batch_norm_fwd(_matrix(function, y), None, x, mean, var, gamma, beta, epsilon, kind, alpha)
     return y if users is None else finish(users, (y,))[0]
 
 
@@ -243,13 +275,21 @@ def batch_norm_backward(
     kind, alpha = kind_of(function, activation, alpha)
     if type(epsilon) is not float or not 0.0 <= epsilon < INF:
         epsilon = real(function, "epsilon", epsilon)
+    table = current()
+    if out is None:
+        s = saved_by(function, kind, saved, "saved")
+        sums = table.made.batch_norm_bwd_reduce(..., ..., dy, x, s, mean, var, epsilon, kind, alpha)
+        if sums is not None:
+            dx = table.made.batch_norm_bwd_dx(..., dy, x, s, mean, var, gamma, *sums, epsilon, kind, alpha)
+            if dx is not None:
+                return dx, *sums
     given = None if out is None else {"dy": dy, "x": x, "gamma": gamma, "mean": mean, "var": var, "saved": saved}
     dtype = ready2(dy, x) if saved is None else ready3(dy, x, saved)
     if dtype is None or ready3(gamma, mean, var) is not dtype:
         dtype, dy, x, gamma, mean, var, saved = convert(
             function, False, dy=dy, x=x, gamma=gamma, mean=mean, var=var, saved=saved
         )
-    s = saved_by(function, kind, saved, "saved") if saved is None or not kind else saved
+    s = saved_by(function, kind, saved, "saved")
     shape = x.shape
     if dy.shape != shape or (s is not None and s.shape != shape):
         raise misfit(function, "the same shape", dy=dy, x=x, saved=s)
@@ -265,7 +305,6 @@ def batch_norm_backward(
     else:
         results = {"dx": shape, "dgamma": (n,), "dbeta": (n,)}
         users, (dx, dgamma, dbeta) = outputs(function, out, results, dtype, given, same=("dy",), flat=False)
-    table = current()
     table.batch_norm_bwd_reduce(dgamma, dbeta, dy, x, s, mean, var, epsilon, kind, alpha)
     dx_rows = dx if len(shape) == 2 else _matrix(function, dx)
     table.batch_norm_bwd_dx(dx_rows, dy, x, s, mean, var, gamma, dgamma, dbeta, epsilon, kind, alpha)

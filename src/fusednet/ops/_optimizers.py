@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from fusednet.backends import current
-from fusednet.backends.table import CHUNK, chunks
+from fusednet.backends.table import chunks
 from fusednet.ops._door import (
     F32,
     F64,
@@ -49,8 +49,12 @@ def _common(function, lr, l2, weight_decay, clip_value, grad_scale):
     return lr, l2, lr * weight_decay, grad_scale, clip_value
 
 
-def _step(function, table, kernel, names, arrays, numbers):
-    """Check and flatten p, its state and g (the last), and call the table's kernel."""
+def _step(function, kernel, names, arrays, numbers):
+    """Check and flatten p, its state and g (the last), and call the kernel of this name."""
+    table = current()
+    if getattr(table.made, kernel)(*arrays, *numbers) is not None:
+        return
+    kernel = getattr(table, kernel)
     p = arrays[0]
     flat = table.flat_in_place(arrays)
     if flat is not None:
@@ -97,8 +101,7 @@ def sgd_step(p, g, lr, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=
         If an array that is changed is no ndarray of float32 or float64, or `g` is not numeric.
     """
     lr, l2, decay, scale, clip = _common("sgd_step", lr, l2, weight_decay, clip_value, grad_scale)
-    table = current()
-    _step("sgd_step", table, table.sgd_step, ("p", "g"), (p, g), (lr, l2, decay, scale, clip))
+    _step("sgd_step", "sgd_step", ("p", "g"), (p, g), (lr, l2, decay, scale, clip))
 
 
 def momentum_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -127,8 +130,7 @@ def momentum_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_v
     lr, l2, decay, scale, clip = _common("momentum_step", lr, l2, weight_decay, clip_value, grad_scale)
     momentum = real("momentum_step", "momentum", momentum, "[0, 1]")
     numbers = lr, momentum, l2, decay, scale, clip
-    table = current()
-    _step("momentum_step", table, table.momentum_step, ("p", "v", "g"), (p, v, g), numbers)
+    _step("momentum_step", "momentum_step", ("p", "v", "g"), (p, v, g), numbers)
 
 
 def nesterov_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -159,8 +161,7 @@ def nesterov_step(p, v, g, lr, momentum=0.9, *, l2=0.0, weight_decay=0.0, clip_v
     lr, l2, decay, scale, clip = _common("nesterov_step", lr, l2, weight_decay, clip_value, grad_scale)
     momentum = real("nesterov_step", "momentum", momentum, "[0, 1]")
     numbers = lr, momentum, l2, decay, scale, clip
-    table = current()
-    _step("nesterov_step", table, table.nesterov_step, ("p", "v", "g"), (p, v, g), numbers)
+    _step("nesterov_step", "nesterov_step", ("p", "v", "g"), (p, v, g), numbers)
 
 
 def adagrad_step(p, v, g, lr, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -190,8 +191,7 @@ def adagrad_step(p, v, g, lr, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_va
     """
     lr, l2, decay, scale, clip = _common("adagrad_step", lr, l2, weight_decay, clip_value, grad_scale)
     numbers = lr, real("adagrad_step", "epsilon", epsilon), l2, decay, scale, clip
-    table = current()
-    _step("adagrad_step", table, table.adagrad_step, ("p", "v", "g"), (p, v, g), numbers)
+    _step("adagrad_step", "adagrad_step", ("p", "v", "g"), (p, v, g), numbers)
 
 
 def rmsprop_step(p, v, g, lr, rho=0.9, epsilon=1e-7, *, l2=0.0, weight_decay=0.0, clip_value=None, grad_scale=1.0):
@@ -224,8 +224,7 @@ def rmsprop_step(p, v, g, lr, rho=0.9, epsilon=1e-7, *, l2=0.0, weight_decay=0.0
     lr, l2, decay, scale, clip = _common("rmsprop_step", lr, l2, weight_decay, clip_value, grad_scale)
     rho = real("rmsprop_step", "rho", rho, "[0, 1]")
     numbers = lr, rho, real("rmsprop_step", "epsilon", epsilon), l2, decay, scale, clip
-    table = current()
-    _step("rmsprop_step", table, table.rmsprop_step, ("p", "v", "g"), (p, v, g), numbers)
+    _step("rmsprop_step", "rmsprop_step", ("p", "v", "g"), (p, v, g), numbers)
 
 
 def _adam(function, p, m, v, g, step, lr, beta1, beta2, epsilon, epsilon_hat, l2, weight_decay, clip_value, grad_scale):
@@ -245,8 +244,7 @@ def _adam(function, p, m, v, g, step, lr, beta1, beta2, epsilon, epsilon_hat, l2
     else:
         v_scale = 1.0 / correction
     numbers = rate, beta1, beta2, epsilon, v_scale, l2, decay, scale, clip
-    table = current()
-    _step(function, table, table.adam_step, ("p", "m", "v", "g"), (p, m, v, g), numbers)
+    _step(function, "adam_step", ("p", "m", "v", "g"), (p, m, v, g), numbers)
 
 
 def adam_step(
@@ -396,19 +394,14 @@ def sum_of_squares(x):
     TypeError
         If `x` is not numeric.
     """
-    return _sum_of_squares(x, current().square_sums, empty(1, F64))
-
-
-def _sum_of_squares(x, square_sums, one):
-    """`sum_of_squares` with the table's kernel and an array of one double for what it writes."""
-    if ready1(x) is None:
-        _, x = convert("sum_of_squares", True, x=x)
-    if 0 < x.size <= CHUNK:
-        square_sums(one, x.ravel())
-        return one.item()
-    partial = empty(chunks(x.size), F64)
-    square_sums(partial, x.ravel())
-    return total(partial)
+    table = current()
+    partial = table.made.square_sums(..., x)
+    if partial is None:
+        if ready1(x) is None:
+            _, x = convert("sum_of_squares", True, x=x)
+        partial = empty(chunks(x.size), F64)
+        table.square_sums(partial, x.ravel())
+    return partial.item() if partial.size == 1 else total(partial)
 
 
 def global_norm(arrays):
@@ -441,5 +434,4 @@ def global_norm(arrays):
     """
     if isinstance(arrays, np.ndarray):
         return math.sqrt(sum_of_squares(arrays))
-    square_sums, one = current().square_sums, empty(1, F64)
-    return math.sqrt(sum([_sum_of_squares(a, square_sums, one) for a in arrays]))
+    return math.sqrt(sum([sum_of_squares(a) for a in arrays]))

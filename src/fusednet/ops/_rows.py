@@ -16,13 +16,12 @@ from fusednet.ops._door import (
     array,
     empty,
     finish,
+    first_outside,
     fits,
     layout,
     misfit,
     outputs,
     outside,
-    ready1,
-    ready3,
 )
 
 _TYPES = frozenset(np.dtype(name) for name in TYPES)
@@ -38,10 +37,9 @@ def _row_numbers(index, r):
         index = layout(index, index.dtype.newbyteorder("="), True)
     if index.ndim != 1:
         raise misfit("take_rows", "1 axis, (m,)", index=index)
-    first = empty(1, I64)
-    current().find_outside(first, index, r)
-    if first.item() >= 0:
-        raise outside("take_rows", "index", index, index.shape, first.item(), r, "rows")
+    first = first_outside(index, r)
+    if first >= 0:
+        raise outside("take_rows", "index", index, index.shape, first, r, "rows")
     return index if index.dtype is I64 else layout(index, I64, True)
 
 
@@ -94,12 +92,11 @@ def take_rows(x, index=None, *, shift=None, scale=None, dtype=None, out=None):
            [-0.5,  3.5],
            [ 0.5,  2. ]], dtype=float32)
     """
-    if out is None and dtype is None and index is not None:
-        same = ready3(x, shift, scale) if shift is not None else ready1(x) if scale is None else None
-        if same is not None and x.ndim == 2 and (shift is None or x.shape[1:] == shift.shape == scale.shape):
-            index = _row_numbers(index, len(x))
-            y = empty((len(index), x.shape[1]), same)
-            current().gather_rows(y, x, index, shift, scale)
+    if out is None and dtype is None and index is not None and type(x) is np.ndarray and x.ndim == 2:
+        index = _row_numbers(index, len(x))
+        table = current()
+        y = table.made.gather_rows(..., x, index, shift, scale)
+        if y is not None:
             return y
     given = None if out is None else {"x": x, "index": index, "shift": shift, "scale": scale}
     x = array("take_rows", "x", x)
