@@ -381,64 +381,22 @@ cdef class Kernel:
         """See `Maker`; with `total`, the kernel `sum`, the first output is added up."""
         cdef Parameter *p
         cdef Py_buffer *b
-        cdef Py_buffer *shaped = NULL  # the array whose shape flat ones have
+        cdef Py_buffer *shaped = NULL
         cdef fn_slot *sizes = slots + self.first_size_slot
-        cdef fn_slot cells[MAX_ARGUMENTS]
-        cdef size_t low[MAX_ARGUMENTS]
-        cdef size_t high[MAX_ARGUMENTS]
-        cdef int changed[MAX_ARGUMENTS]
+        cdef fn_slot cells[MAX_ARGUMENTS]  # outputs of one number
         cdef int known[MAX_SIZES]
-        cdef int k, j, code, dtype = -1, told = -1, given
+        cdef int k, dtype = -1, given
         self.begin(known)
-        for k in range(self.parameters):
-            p = &self.parameter[k]
-            argument = arguments[k]
-            if p.kind == REAL:
-                slots[p.slot].d = argument
-            elif p.kind == INTEGER:
-                slots[p.slot].i = argument
-            elif argument is None:
-                if not p.optional:
-                    return None
-            elif argument is not Ellipsis:
-                if p.output or type(argument) is not exactly:
-                    return None
-                b = &buffers[held[0]]
-                if not buffer_of(argument, b, p.writable):
-                    return None
-                changed[held[0]] = p.writable
-                held[0] += 1
-                if self.place(k, b, True, slots, known, &dtype):
-                    return None
-                if p.kind == ARRAY_ANY:
-                    code = type_code(b.format)
-                    if code == 0 or code == 1:
-                        told = code
-                elif p.flat:
-                    if shaped == NULL:
-                        shaped = b
-                    elif not same_shape(b, shaped):
-                        return None
-            elif not p.output:
-                return None
-        if told >= 0:  # floats of any dtype decide with the others what the result is of
-            if dtype < 0:
-                dtype = told
-            if dtype != told:
-                return None
+        if not self.receive(arguments, buffers, slots, held, known, &dtype, &shaped):
+            return None
         given = held[0]
-        for k in range(given):
-            span(&buffers[k], &low[k], &high[k])
-            for j in range(k):
-                if (changed[k] or changed[j]) and low[k] < high[j] and low[j] < high[k]:
-                    return None
         if self.chunks >= 0:
             sizes[self.chunks].i = (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK
             known[self.chunks] = 0
         result, results = None, None
         for k in range(self.parameters):
             p = &self.parameter[k]
-            if not p.output or arguments[k] is not Ellipsis:
+            if not p.output or arguments[k] is None:
                 continue
             if p.rank == 1 and p.size[0] == self.one:
                 slots[p.slot].p = &cells[k]
@@ -447,8 +405,6 @@ cdef class Kernel:
             if p.kind == ARRAY_T and dtype < 0 or known[p.size[0]] < 0 or (p.rank == 2 and known[p.size[1]] < 0):
                 return None
             if p.flat:
-                if shaped == NULL:
-                    return None
                 shape = shape_of(shaped)
             elif p.rank == 1:
                 shape = sizes[p.size[0]].i
@@ -476,6 +432,57 @@ cdef class Kernel:
             added = total.add_up(&buffers[given], dtype == 1)
             return added if results is None else (added, *results[1:], result)
         return result if results is None else (*results, result)
+
+    cdef bint receive(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held, int *known, int *dtype,
+                      Py_buffer **shaped) except -1:
+        """What comes in, in its slots, and whether it can go to the kernel; `shaped` has the shape of flat arrays."""
+        cdef Parameter *p
+        cdef Py_buffer *b
+        cdef size_t low[MAX_ARGUMENTS]
+        cdef size_t high[MAX_ARGUMENTS]
+        cdef bint changed[MAX_ARGUMENTS]
+        cdef int k, j, code, told = -1
+        for k in range(self.parameters):
+            p = &self.parameter[k]
+            argument = arguments[k]
+            if p.kind == REAL:
+                slots[p.slot].d = argument
+            elif p.kind == INTEGER:
+                slots[p.slot].i = argument
+            elif argument is None:
+                if not p.optional:
+                    return False
+            elif p.output or argument is Ellipsis:
+                if not (p.output and argument is Ellipsis):
+                    return False
+            else:
+                b = &buffers[held[0]]
+                if type(argument) is not exactly or not buffer_of(argument, b, p.writable):
+                    return False
+                changed[held[0]] = p.writable
+                held[0] += 1
+                if self.place(k, b, True, slots, known, dtype):
+                    return False
+                if p.kind == ARRAY_ANY:
+                    code = type_code(b.format)
+                    if code == 0 or code == 1:
+                        told = code
+                elif p.flat:
+                    if shaped[0] == NULL:
+                        shaped[0] = b
+                    elif not same_shape(b, shaped[0]):
+                        return False
+        if told >= 0:  # floats of any dtype decide with the others what the result is of
+            if dtype[0] < 0:
+                dtype[0] = told
+            if dtype[0] != told:
+                return False
+        for k in range(held[0]):
+            span(&buffers[k], &low[k], &high[k])
+            for j in range(k):
+                if (changed[k] or changed[j]) and low[k] < high[j] and low[j] < high[k]:
+                    return False
+        return True
 
     cdef double add_up(self, Py_buffer *b, bint is_double) except? -1:
         # What the kernel `sum` makes of an array.
