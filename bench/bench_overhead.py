@@ -75,8 +75,7 @@ class _Recorder:
 
     def __init__(self, table):
         self.table, self.backend, self.isa, self.calls = table, table.backend, table.isa, []
-        # the door's, no kernels; without makers it calls them one by one
-        self.flat_in_place, self.made = table.flat_in_place, SimpleNamespace(**NO_MAKERS)
+        self.made = SimpleNamespace(**NO_MAKERS)  # the door's; without them it calls the kernels one by one
 
     def __getattr__(self, name):
         function = getattr(self.table, name)

@@ -227,52 +227,6 @@ def test_every_table_has_every_kernel_of_the_list(name):
         assert callable(getattr(table, kernel))
 
 
-def _in_place():
-    """(id, arrays, others, whether they can be updated as they are)."""
-    long = np.arange(64, dtype=np.float32)
-    a, b, c = long[:12].reshape(3, 4), long[12:24].reshape(3, 4), np.ones((3, 4), np.float32)
-    frozen, odd = c.copy(), np.zeros(49, np.uint8)[1:].view(np.float32).reshape(3, 4)
-    frozen.flags.writeable = False
-    return [
-        ("apart", (c, c.copy()), (a,), True),
-        ("flat", (long, long.copy()), (), True),
-        ("double", (np.ones(3), np.ones(3)), (c, np.arange(3)), True),
-        ("empty", (np.ones((0, 4)), np.ones((0, 4))), (), True),
-        ("beside a view", (c, c.copy()), (long[::-2], c.copy().T), True),
-        ("the same", (c, c), (), False),
-        ("parts that meet", (a, long[11:23].reshape(3, 4)), (), False),
-        ("an input", (a, c), (long[2:4],), False),
-        ("an input backwards", (a, c), (long[63::-60],), False),
-        ("an input in steps", (b, c), (long[8:60:40],), False),
-        ("a list", (c, [1.0]), (), False),
-        ("a list beside", (c,), ([1.0],), False),
-        ("read-only", (c, frozen), (), False),
-        ("columns first", (c, np.asfortranarray(c)), (), False),
-        ("rows apart", (c, np.ones((3, 8), np.float32)[:, :4]), (), False),
-        ("unaligned", (c, odd), (), False),
-        ("another shape", (c, np.ones((4, 3), np.float32)), (), False),
-        ("another rank", (c, np.ones(12, np.float32)), (), False),
-        ("another dtype", (c, np.ones((3, 4))), (), False),
-        ("integers", (np.ones(3, int), np.ones(3, int)), (), False),
-        ("bytes swapped", (np.ones(3, ">f4"), np.ones(3, ">f4")), (), False),
-        ("dates", (np.ones(3), np.zeros(3, "M8[s]")), (), False),
-        ("dates beside", (np.ones(3),), (np.zeros(3, "M8[s]"),), None),
-        ("a subclass", (c, c.view(np.recarray)), (), False),
-        ("many", tuple(np.ones(3) for _ in range(9)), (), None),
-    ]
-
-
-@pytest.mark.parametrize("arrays, others, wanted", [pytest.param(*case, id=name) for name, *case in _in_place()])
-@pytest.mark.parametrize("name", backends.available())
-def test_what_can_be_updated_in_place(name, arrays, others, wanted):
-    """Where the answer is yes it is so, and no is said to nothing that is plain; None: either will do."""
-    flat = backends.select(name).flat_in_place(arrays, others)
-    assert wanted is None or (flat is not None) == wanted
-    for one, user in zip(flat or (), arrays, strict=flat is not None):
-        assert one.ndim == 1 and one.size == user.size
-        assert not one.size or np.shares_memory(one, user)
-
-
 @needs_native
 def test_constants_of_the_list_agree_in_c_and_python():
     from fusednet import _native

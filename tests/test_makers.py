@@ -157,6 +157,33 @@ def test_says_none_and_changes_nothing(kernel, arguments):
     assert [a.tobytes() for a in arguments if isinstance(a, np.ndarray)] == before
 
 
+def _beside():
+    """(id, arrays beside those of a step, whether the step is done)."""
+    long = np.arange(64, dtype=np.float32)
+    p = long[8:20].reshape(3, 4)
+    return [
+        ("nothing", p, (), True),
+        ("arrays of their own", p, (long.copy()[::-2], np.ones((4, 3)).T), True),
+        ("the rest of the memory", p, (long[:8], long[20:]), True),
+        ("the parameters", p, (p,), False),
+        ("the last of them", p, (long[19:],), False),
+        ("backwards over them", p, (long[63::-60],), False),
+        ("in steps over them", p, (long[4:60:40],), False),
+        ("a list", p, ([1.0],), False),
+        ("dates", p, (np.zeros(3, "M8[s]"),), False),
+        ("more than there is room for", p, tuple(np.ones(1) for _ in range(30)), False),
+    ]
+
+
+@pytest.mark.parametrize("p, others, done", [pytest.param(*case, id=name) for name, *case in _beside()])
+def test_an_update_keeps_clear_of_other_arrays(p, others, done):
+    before, g = p.copy(), np.ones((3, 4), np.float32)
+    answer = backends.select("native").made.sgd_step.update((p, g), (0.5, 0.0, 0.0, 1.0, np.inf), others)
+    assert (answer == ()) if done else (answer is None)
+    assert (p == (before - 0.5 if done else before)).all()
+    p[...] = before
+
+
 def test_read_only_inputs_are_read():
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     x.flags.writeable = False

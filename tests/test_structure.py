@@ -38,8 +38,7 @@ ARROWS = {
     "fusednet": (),
     "fusednet._native": (),  # it reads the list through what backends.native gives it
     "fusednet.threads": (),
-    "fusednet.backends.in_place": (),
-    "fusednet.backends.table": ("fusednet.backends.in_place",),
+    "fusednet.backends.table": (),
     "fusednet.backends.ref_numpy": ("fusednet.backends.table",),
     "fusednet.backends.jit_numba": ("fusednet.backends.table", "fusednet.backends.jit_numba"),
     "fusednet.backends.native": ("fusednet.backends.table", "fusednet._native"),

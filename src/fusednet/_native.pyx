@@ -15,7 +15,7 @@ from cpython.buffer cimport (
 )
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fusednet._fusednet cimport (
@@ -377,19 +377,22 @@ cdef class Kernel:
             sizes[size].i = extent
         return sizes[size].i == extent
 
-    cdef make(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held, Kernel total):
-        """See `Maker`; with `total`, the kernel `sum`, the first output is added up."""
+    cdef make(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held, tuple others,
+              Kernel total):
+        """See `Maker`; with `total`, the kernel `sum`, the first output is added up and not kept."""
         cdef Parameter *p
         cdef Py_buffer *b
         cdef Py_buffer *shaped = NULL
         cdef fn_slot *sizes = slots + self.first_size_slot
         cdef fn_slot cells[MAX_ARGUMENTS]  # outputs of one number
         cdef int known[MAX_SIZES]
-        cdef int k, dtype = -1, given
+        cdef void *passing = NULL
+        cdef int64_t size
+        cdef bint doubles
+        cdef int k, dtype = -1
         self.begin(known)
-        if not self.receive(arguments, buffers, slots, held, known, &dtype, &shaped):
+        if not self.receive(arguments, others, buffers, slots, held, known, &dtype, &shaped):
             return None
-        given = held[0]
         if self.chunks >= 0:
             sizes[self.chunks].i = (sizes[0].i + FN_CHUNK - 1) // FN_CHUNK
             known[self.chunks] = 0
@@ -404,6 +407,14 @@ cdef class Kernel:
                 continue
             if p.kind == ARRAY_T and dtype < 0 or known[p.size[0]] < 0 or (p.rank == 2 and known[p.size[1]] < 0):
                 return None
+            if total is not None and passing == NULL:
+                size = sizes[p.size[0]].i
+                doubles = p.kind == ARRAY_F64 or dtype == 1
+                passing = malloc(max(size, 1) * sizeof(double))
+                if passing == NULL:
+                    raise MemoryError("no memory for what is added up")
+                slots[p.slot].p = passing
+                continue
             if p.flat:
                 shape = shape_of(shaped)
             elif p.rank == 1:
@@ -421,6 +432,13 @@ cdef class Kernel:
             if p.rank == 2:
                 slots[p.slot + 1].i = sizes[p.size[1]].i
         self.complete(arguments, sizes)
+        if passing != NULL:
+            try:
+                self.execute(dtype == 1, slots)
+                added = total.add_up(passing, size, doubles)
+            finally:
+                free(passing)
+            return added if result is None else (added, result) if results is None else (added, *results, result)
         self.execute(dtype == 1, slots)
         if self.one >= 0:
             results = [cells[k].d if self.parameter[k].kind == ARRAY_F64 else cells[k].i
@@ -428,13 +446,10 @@ cdef class Kernel:
             return results[0] if len(results) == 1 else tuple(results)
         if result is None:
             return ()
-        if total is not None:
-            added = total.add_up(&buffers[given], dtype == 1)
-            return added if results is None else (added, *results[1:], result)
         return result if results is None else (*results, result)
 
-    cdef bint receive(self, tuple arguments, Py_buffer *buffers, fn_slot *slots, int *held, int *known, int *dtype,
-                      Py_buffer **shaped) except -1:
+    cdef bint receive(self, tuple arguments, tuple others, Py_buffer *buffers, fn_slot *slots, int *held, int *known,
+                      int *dtype, Py_buffer **shaped) except -1:
         """What comes in, in its slots, and whether it can go to the kernel; `shaped` has the shape of flat arrays."""
         cdef Parameter *p
         cdef Py_buffer *b
@@ -477,6 +492,11 @@ cdef class Kernel:
                 dtype[0] = told
             if dtype[0] != told:
                 return False
+        for other in others:
+            if type(other) is not exactly or held[0] == MAX_ARGUMENTS or not buffer_of(other, &buffers[held[0]], False):
+                return False
+            changed[held[0]] = False
+            held[0] += 1
         for k in range(held[0]):
             span(&buffers[k], &low[k], &high[k])
             for j in range(k):
@@ -484,15 +504,15 @@ cdef class Kernel:
                     return False
         return True
 
-    cdef double add_up(self, Py_buffer *b, bint is_double) except? -1:
-        # What the kernel `sum` makes of an array.
+    cdef double add_up(self, void *x, int64_t size, bint is_double) except? -1:
+        # What the kernel `sum` makes of so many numbers.
         cdef fn_slot slots[MAX_SLOTS]
         cdef fn_slot *sizes = slots + self.first_size_slot
         cdef double total = 0
         memset(slots, 0, sizeof(slots))
         slots[self.parameter[0].slot].p = &total
-        slots[self.parameter[1].slot].p = b.buf
-        sizes[self.parameter[1].size[0]].i = b.len // b.itemsize
+        slots[self.parameter[1].slot].p = x
+        sizes[self.parameter[1].size[0]].i = size
         sizes[self.one].i = 1
         self.execute(is_double, slots)
         return total
@@ -566,13 +586,30 @@ cdef class Maker:
         self.kernel, self.total = kernel, total
 
     def __call__(self, *arguments):
-        return self.call(arguments, None)
+        return self.call(arguments, (), None)
+
+    def update(self, tuple arrays, tuple numbers, tuple others=()):
+        """The same of a kernel that works in place, on arrays that must not share memory with `others` either."""
+        return self.call(arrays + numbers, others, None)
 
     def summed(self, *arguments):
-        """The same, with the sum of the first output in its place: in double precision and a fixed order."""
-        return self.call(arguments, self.total)
+        """The same, with the sum of the first output in its place: in double precision and a fixed order. The first is
+        a row of numbers."""
+        return self.call(arguments, (), self.total)
 
-    cdef call(self, tuple arguments, Kernel total):
+    def mean(self, tuple arguments, bint second, tuple numbers, int64_t rows):
+        """Of a loss: (the mean over its rows, the gradient of that), the second only where it is wanted, else None.
+
+        `arguments` are its arrays without those that it writes; `numbers` are its numbers without the last, which
+        scales the gradient: by 1 over the rows.
+        """
+        made = self.call((Ellipsis, Ellipsis if second else None, *arguments, *numbers, 1.0 / rows), (),
+                         self.total)
+        if made is None:
+            return None
+        return (made[0] / rows, made[1]) if second else (made / rows, None)
+
+    cdef call(self, tuple arguments, tuple others, Kernel total):
         cdef Py_buffer buffers[MAX_ARGUMENTS]
         cdef fn_slot slots[MAX_SLOTS]
         cdef int held = 0
@@ -580,7 +617,7 @@ cdef class Maker:
             self.kernel.refuse_number(arguments)
         memset(slots, 0, sizeof(slots))
         try:
-            return self.kernel.make(arguments, buffers, slots, &held, total)
+            return self.kernel.make(arguments, buffers, slots, &held, others, total)
         finally:
             while held > 0:
                 held -= 1
@@ -590,12 +627,6 @@ cdef class Maker:
 def makers(dict kernels):
     """A `Maker` of each kernel, by name."""
     return {name: Maker(kernel, kernels["sum"]) for name, kernel in kernels.items()}
-
-
-# ---- what comes before an update in place ----------------------------------------------------------------------------
-
-cdef enum:
-    MAX_ASKED = 8
 
 
 cdef bint buffer_of(object array, Py_buffer *b, bint writable):
@@ -631,58 +662,6 @@ cdef void span(Py_buffer *b, size_t *low, size_t *high) noexcept:
             low[0] += reach
         else:
             high[0] += reach
-
-
-def flat_in_place(tuple arrays, tuple others=()):
-    """The arrays flat, where a kernel can update all of them as they are; else None, and who asks finds out why.
-
-    The native twin of backends/in_place.py. What cannot overlap is seen by bounds: those of no array meet those of
-    another one or of `others`.
-    """
-    cdef Py_buffer buffers[MAX_ASKED]
-    cdef size_t low[MAX_ASKED]
-    cdef size_t high[MAX_ASKED]
-    cdef Py_buffer *b
-    cdef Py_buffer *first = &buffers[0]
-    cdef int held = 0, k, j, code
-    cdef Py_ssize_t count = len(arrays)
-    if count == 0 or count + len(others) > MAX_ASKED:
-        return None
-    try:
-        for a in arrays:
-            if type(a) is not exactly:
-                return None
-            PyObject_GetBuffer(a, &buffers[held], PyBUF_STRIDES | PyBUF_FORMAT)
-            held += 1
-        for a in others:
-            if type(a) is not exactly:
-                return None
-            PyObject_GetBuffer(a, &buffers[held], PyBUF_STRIDES)  # what they are is not asked
-            held += 1
-        code = type_code(first.format)
-        if code != 0 and code != 1:
-            return None
-        for k in range(held):
-            b = &buffers[k]
-            span(b, &low[k], &high[k])
-            if k < count:
-                if (
-                    b.readonly or type_code(b.format) != code or not same_shape(b, first)
-                    or not PyBuffer_IsContiguous(b, c"C") or <size_t>b.buf % b.itemsize != 0
-                ):
-                    return None
-            for j in range(min(k, count)):
-                if low[k] < high[j] and low[j] < high[k]:
-                    return None
-        if first.ndim == 1:
-            return arrays
-        return [a.ravel() for a in arrays]
-    except (BufferError, ValueError):  # a dtype that no buffer can be of
-        return None
-    finally:
-        while held > 0:
-            held -= 1
-            PyBuffer_Release(&buffers[held])
 
 
 include "_run.pxi"

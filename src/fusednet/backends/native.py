@@ -102,8 +102,7 @@ def table(isa: str | None = None) -> Table:
             raise ValueError(f"isa is {name!r}; this machine has: {', '.join(n for n, has in isas().items() if has)}")
         kernels = _native.kernels(_number(name), KERNELS)
         walker = Walker(_number(name), kernels)
-        _tables[name] = Table("native", kernels, name, _native.set_threads, walker, _native.flat_in_place,
-                              _native.makers(kernels))
+        _tables[name] = Table("native", kernels, name, _native.set_threads, walker, _native.makers(kernels))
     return _tables[name]
 
 

@@ -1,6 +1,6 @@
 """What a backend is: a table of the kernels listed in ``kernels.def``, under their names.
 
-Reads ``kernels.def``, and in_place.py for the one thing that a table does besides; read by the three tables, the native
+Reads ``kernels.def``; read by the three tables, the native
 border, the tests and the benchmarks.
 
 a) The list is parsed, not repeated: a kernel added there is asked of every table at import.
@@ -10,14 +10,12 @@ b) A table's function takes the list's arguments in order without the sizes, whi
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-
-from fusednet.backends.in_place import flat_in_place
 
 LIST = Path(__file__).with_name("kernels.def")
 CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
@@ -166,7 +164,7 @@ class NoMaker:
     def __call__(self, *arguments):
         return None
 
-    summed = __call__
+    update = summed = mean = __call__
 
 
 NO_MAKERS: Mapping[str, Callable[..., object]] = dict.fromkeys(KERNELS, NoMaker())
@@ -187,8 +185,6 @@ class Table:
         Takes the number of threads that the kernels may use; by default a table has none of its own.
     walker : object, optional
         Walks plans natively: `run` and `shuffle` as backends/native.py has them. None: backends/interp.py does.
-    flat_in_place : callable, optional
-        Whether arrays can be updated as they are, by default as backends/in_place.py finds out.
     makers : mapping of str to callable, optional
         What kernels make of arrays that need no care, in one step (`fusednet._native.Maker`), as attributes of `made`.
         By default each says None: that the caller takes care.
@@ -206,7 +202,6 @@ class Table:
         isa: str | None = None,
         set_threads: Callable[[int], None] = lambda number: None,
         walker: object = None,
-        flat_in_place: Callable[[tuple, tuple], Sequence | None] = flat_in_place,
         makers: Mapping[str, Callable[..., object]] = NO_MAKERS,
     ):
         missing = KERNELS.keys() - functions.keys()
@@ -220,7 +215,6 @@ class Table:
         self.isa = isa
         self.set_threads = set_threads
         self.walker = walker
-        self.flat_in_place = flat_in_place
         self.made = SimpleNamespace(**makers)
         self.__dict__.update(functions)
 

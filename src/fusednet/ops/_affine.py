@@ -143,7 +143,7 @@ def affine_backward(dy, x, w, *, input_activation="linear", input_saved=None, al
         dx = table.made.affine_bwd_dx(..., dy, w, s, kind, alpha, 1.0, 0)
         made = None if dx is None else table.made.affine_bwd_dw(..., ..., x, dy, 0)
         if made is not None and (s is x or made[0].shape == w.shape):
-            return dx, *made
+            return dx, made[0], made[1]
     given = None if out is None else {"dy": dy, "x": x, "w": w, "input_saved": input_saved}
     dtype = ready3(dy, x, w)
     if dtype is None or not (input_saved is None or ready1(input_saved) is dtype):

@@ -52,16 +52,6 @@ def _divisor(function, reduction, weights, m) -> float:
     raise ValueError(f"{function}: reduction is {reduction!r}; wanted 'mean', 'sum', 'none' or 'sum_over_batch_size'")
 
 
-def _made(kernel, z, target, gradient, m, *numbers):
-    """The mean loss of m rows and its gradient, where the arrays are as this kernel wants them; else None."""
-    maker = getattr(current().made, kernel)
-    if not gradient:
-        loss = maker.summed(..., None, z, target, None, *numbers, 1.0 / m)
-        return None if loss is None else (loss / m, None)
-    made = maker.summed(..., ..., z, target, None, *numbers, 1.0 / m)
-    return None if made is None else (made[0] / m, made[1])
-
-
 def _call(function, name, kernel, z, target, weights, numbers, lead, m, n, reduction, gradient, out, given, dtype):
     """What all losses share once shapes are known: z, called `name`, is (*lead, ...) with m rows of n elements."""
     if weights is None and m > 0 and reduction == "mean":
@@ -154,7 +144,7 @@ def softmax_cross_entropy(
             target, kernel = labels, "softmax_xent_targets"
         else:
             target, kernel = class_labels(function, labels, (m,), n), "softmax_xent_labels"
-        made = _made(kernel, logits, target, gradient, m, label_smoothing)
+        made = getattr(current().made, kernel).mean((logits, target, None), gradient, (label_smoothing,), m)
         if made is not None:
             return made
     if axes < 2:
@@ -186,7 +176,7 @@ def _elementwise(function, names, kernel, z, target, weights, numbers, factor, r
     if weights is None and out is None and reduction == "mean" and type(z) is ndarray and z.ndim == 2 and z.size:
         m, n = z.shape
         each = 1.0 / n if factor is None else real(function, "factor", factor)
-        made = _made(kernel, z, target, gradient, m, *numbers, each)
+        made = getattr(current().made, kernel).mean((z, target, None), gradient, (*numbers, each), m)
         if made is not None:
             return made
     given = None if out is None else {names[0]: z, names[1]: target, "weights": weights}

@@ -51,7 +51,7 @@ def _made(table, inputs, running_mean, running_var, momentum, unbiased, epsilon,
     running = running_mean is not None or running_var is not None
     if running:
         rows = len(x) if type(x) is ndarray and x.ndim == 2 else 0
-        if rows <= unbiased or table.flat_in_place((running_mean, running_var), inputs) is None:
+        if rows <= unbiased:
             return None
         factor = rows / (rows - 1) if unbiased else 1.0
     statistics = table.made.batch_norm_stats(..., ..., x)
@@ -60,8 +60,8 @@ def _made(table, inputs, running_mean, running_var, momentum, unbiased, epsilon,
     mean, var = statistics
     y = table.made.batch_norm_fwd(..., None, x, mean, var, gamma, beta, epsilon, kind, alpha)
     if y is not None and running:
-        done = table.made.batch_norm_running(running_mean, running_var, mean, var, momentum, factor)
-        if done is None:
+        arrays = running_mean, running_var, mean, var
+        if table.made.batch_norm_running.update(arrays, (momentum, factor), inputs) is None:
             return None
     return None if y is None else (y, mean, var)
 
@@ -146,19 +146,16 @@ def batch_norm(
     column = (n,)
     if gamma.shape != column or beta.shape != column:
         _per_column("batch_norm", x, n, gamma=gamma, beta=beta)
-    running, beside = None, False
+    running = None
     if running_mean is not None or running_var is not None:
         if running_mean is None or running_var is None:
             missing, there = ("mean", "var") if running_mean is None else ("var", "mean")
             raise ValueError(f"batch_norm: running_{missing} is None; wanted an array, since running_{there} is one")
         if unbiased and m == 1:
             raise ValueError("batch_norm: x has 1 row and unbiased is True; wanted 2 or more, to divide by m - 1")
-        running = table.flat_in_place((running_mean, running_var), inputs)
-        beside = running is None or running_mean.dtype is not dtype or running_mean.shape != column
-        if beside:
-            statistics = {"running_mean": running_mean, "running_var": running_var}
-            given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
-            running = in_place("batch_norm", statistics, given, column, dtype)
+        statistics = {"running_mean": running_mean, "running_var": running_var}
+        given = dict(zip(("x", "gamma", "beta"), inputs, strict=True))
+        running = in_place("batch_norm", statistics, given, column, dtype)
     if out is None:
         users, y, mean, var = None, empty(shape, dtype), empty(column, dtype), empty(column, dtype)
         z = empty(shape, dtype) if return_z else None
@@ -179,9 +176,8 @@ def batch_norm(
         table.batch_norm_fwd(y.reshape(m, n), z_rows, x, mean, var, gamma, beta, epsilon, kind, alpha)
     if running is not None and m > 0:
         table.batch_norm_running(running[0], running[1], mean, var, momentum, m / (m - 1) if unbiased else 1.0)
-        if beside:
-            write_back(running_mean, running[0])
-            write_back(running_var, running[1])
+        write_back(running_mean, running[0])
+        write_back(running_var, running[1])
     results = (y, mean, var, z) if return_z else (y, mean, var)
     return results if users is None else finish(users, results)
 
@@ -280,9 +276,10 @@ def batch_norm_backward(
         s = saved_by(function, kind, saved, "saved")
         sums = table.made.batch_norm_bwd_reduce(..., ..., dy, x, s, mean, var, epsilon, kind, alpha)
         if sums is not None:
-            dx = table.made.batch_norm_bwd_dx(..., dy, x, s, mean, var, gamma, *sums, epsilon, kind, alpha)
+            dgamma, dbeta = sums
+            dx = table.made.batch_norm_bwd_dx(..., dy, x, s, mean, var, gamma, dgamma, dbeta, epsilon, kind, alpha)
             if dx is not None:
-                return dx, *sums
+                return dx, dgamma, dbeta
     given = None if out is None else {"dy": dy, "x": x, "gamma": gamma, "mean": mean, "var": var, "saved": saved}
     dtype = ready2(dy, x) if saved is None else ready3(dy, x, saved)
     if dtype is None or ready3(gamma, mean, var) is not dtype:

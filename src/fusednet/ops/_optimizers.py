@@ -52,14 +52,10 @@ def _common(function, lr, l2, weight_decay, clip_value, grad_scale):
 def _step(function, kernel, names, arrays, numbers):
     """Check and flatten p, its state and g (the last), and call the kernel of this name."""
     table = current()
-    if getattr(table.made, kernel)(*arrays, *numbers) is not None:
+    if getattr(table.made, kernel).update(arrays, numbers) is not None:
         return
     kernel = getattr(table, kernel)
     p = arrays[0]
-    flat = table.flat_in_place(arrays)
-    if flat is not None:
-        kernel(*flat, *numbers)
-        return
     named = dict(zip(names, arrays, strict=True))
     g = array(function, "g", named.pop("g"))
     works = in_place(function, named, {"g": g})
@@ -395,13 +391,14 @@ def sum_of_squares(x):
         If `x` is not numeric.
     """
     table = current()
-    partial = table.made.square_sums(..., x)
-    if partial is None:
+    squares = table.made.square_sums.summed(..., x)
+    if squares is None:
         if ready1(x) is None:
             _, x = convert("sum_of_squares", True, x=x)
         partial = empty(chunks(x.size), F64)
         table.square_sums(partial, x.ravel())
-    return partial.item() if partial.size == 1 else total(partial)
+        squares = total(partial)
+    return squares
 
 
 def global_norm(arrays):
