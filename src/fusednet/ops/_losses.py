@@ -240,7 +240,9 @@ def sigmoid_cross_entropy(
         If an argument is not numeric, or `out` has another dtype than the result.
     """
     function = "sigmoid_cross_entropy"
-    numbers = (real(function, "label_smoothing", label_smoothing, "[0, 1]"),)
+    if type(label_smoothing) is not float or not 0.0 <= label_smoothing <= 1.0:
+        label_smoothing = real(function, "label_smoothing", label_smoothing, "[0, 1]")
+    numbers = (label_smoothing,)
     names, kernel = ("logits", "targets"), "sigmoid_xent"
     return _elementwise(function, names, kernel, logits, targets, weights, numbers, factor, reduction, gradient, out)
 
@@ -365,7 +367,9 @@ def huber(predictions, targets, weights=None, *, delta=1.0, factor=None, reducti
     ValueError, TypeError
         As `sigmoid_cross_entropy`, and if `delta` is not a number above 0.
     """
-    numbers = (real("huber", "delta", delta, "(0, inf)"),)
+    if type(delta) is not float or not 0.0 < delta < INF:
+        delta = real("huber", "delta", delta, "(0, inf)")
+    numbers = (delta,)
     return _elementwise(
         "huber",
         _PREDICTIONS,
@@ -413,7 +417,9 @@ def pinball_loss(predictions, targets, weights=None, *, quantile=0.5, factor=Non
     ValueError, TypeError
         As `sigmoid_cross_entropy`, and if `quantile` is not a number in [0, 1].
     """
-    numbers = (real("pinball_loss", "quantile", quantile, "[0, 1]"),)
+    if type(quantile) is not float or not 0.0 <= quantile <= 1.0:
+        quantile = real("pinball_loss", "quantile", quantile, "[0, 1]")
+    numbers = (quantile,)
     return _elementwise("pinball_loss", _PREDICTIONS, "pinball_loss", predictions, targets, weights, numbers,
                         factor, reduction, gradient, out)
 
