@@ -24,6 +24,7 @@ from fusednet.backends.table import KERNELS, Table
 
 PROT_NONE, PROT_READ, PROT_READ_WRITE = 0, 1, 3
 ROOM = 1 << 20  # bytes for one array; larger cases are left to harness.py
+LIBC = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
 class Pages:
@@ -38,7 +39,7 @@ class Pages:
 
     def _protect(self, start: int, size: int, what: int) -> None:
         address = ctypes.c_void_p(self.room.ctypes.data + start)
-        if ctypes.CDLL(None, use_errno=True).mprotect(address, ctypes.c_size_t(size), what):
+        if LIBC.mprotect(address, ctypes.c_size_t(size), what):
             raise OSError(ctypes.get_errno(), "mprotect failed")
 
     def place(self, content: np.ndarray, leading: int, at_end: bool, writable: bool) -> np.ndarray:

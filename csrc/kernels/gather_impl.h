@@ -18,7 +18,7 @@
 
 static inline int64_t fn_gather_ahead(int64_t bytes)
 {
-    const int64_t rows = FN_GATHER_AHEAD / (bytes + 1);
+    const int64_t rows = fn_quotient(FN_GATHER_AHEAD, bytes + 1);
     return rows < 3 ? 3 : rows > 32 ? 32 : rows;
 }
 

@@ -74,10 +74,11 @@
 enum fn_ahead { FN_AHEAD_NOTHING, FN_AHEAD_ROWS, FN_AHEAD_COLUMNS };
 
 /* n items over `tiles` tiles as evenly as can be: the first item of tile i. fn_sorted: the larger tiles come first. */
-static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
+static inline int64_t fn_even(int64_t n, int64_t tiles, int64_t i) { return fn_quotient(n * i, tiles); }
 static inline int64_t fn_sorted(int64_t n, int64_t tiles, int64_t i)
 {
-    return n / tiles * i + (i < n % tiles ? i : n % tiles);
+    const int64_t each = fn_quotient(n, tiles), rest = n - each * tiles;
+    return each * i + (i < rest ? i : rest);
 }
 #endif
 
@@ -127,16 +128,16 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
     FN_NAME(fn_tile) t;
     const int64_t nv = (width + LANES - 1) / LANES, rest = width - (nv - 1) * LANES;
     const int64_t rows = i1 - i0, highest = !packed && rows >= FN_MR && nv > FN_NV(FN_MR) ? FN_ODD_ROWS : FN_MR;
-    const int64_t tiles = (rows + highest - 1) / highest;
+    const int64_t tiles = fn_quotient(rows + highest - 1, highest);
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;
     t.scale = g->scale;
     t.far = g->m * g->ldc * (int64_t)sizeof(FN_T) > FN_FAR_BYTES;
     t.unsigned_zero = last && g->may_be_sparse;
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t from = FN_NAME(fn_tile_begin)(rows, tiles, tile, k);
-        const int64_t to = FN_NAME(fn_tile_begin)(rows, tiles, tile + 1, k), i = i0 + from;
+    for (int64_t tile = 0, from = 0, to; tile < tiles; tile++, from = to) {
+        to = tile + 1 == tiles ? rows : FN_NAME(fn_tile_begin)(rows, tiles, tile + 1, k);
+        const int64_t i = i0 + from;
         FN_T *c = g->c + i * g->ldc + j;
         if (first) {
             t.init = g->bias ? g->bias + j : FN_NAME(fn_zeros);
@@ -289,9 +290,9 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
                                   int64_t *j1)
 {
     const int64_t nr = FN_NV(FN_MR) * LANES, count = part->count;
-    if (part->rows > 0) {
-        *i0 = part->first;
-        *i1 = part->last;
+    if (part->rows > 0 || count == 1) {
+        *i0 = part->rows > 0 ? part->first : 0;
+        *i1 = part->rows > 0 ? part->last : m;
         *j0 = 0;
         *j1 = n;
         return;
