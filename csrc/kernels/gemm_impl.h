@@ -127,8 +127,10 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
 {
     FN_NAME(fn_tile) t;
     const int64_t nv = (width + LANES - 1) / LANES, rest = width - (nv - 1) * LANES;
-    const int64_t rows = i1 - i0, highest = !packed && rows >= FN_MR && nv > FN_NV(FN_MR) ? FN_ODD_ROWS : FN_MR;
-    const int64_t tiles = fn_quotient(rows + highest - 1, highest);
+    enum { odd_rows = FN_ODD_ROWS > 0 ? FN_ODD_ROWS : FN_MR };
+    const int64_t rows = i1 - i0; /* constants divide at the price of a multiplication */
+    const int64_t tiles = !packed && rows >= FN_MR && nv > FN_NV(FN_MR) ? (rows + odd_rows - 1) / odd_rows
+                                                                        : (rows + FN_MR - 1) / FN_MR;
     t.count = rest;
     t.floor = last ? g->floor : -(FN_T)INFINITY;
     t.ldmask = g->ldmask;

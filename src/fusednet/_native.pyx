@@ -1,13 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
 """The border between Python and the C kernels.
 
-Reads the list (backends/table.py) for the kernels' signatures; nothing here names a kernel. Read by backends/native.py.
+Reads the list (backends/table.py) for the kernels' signatures; nothing here names a kernel but `sum`. Read by
+backends/native.py.
 
 a) A C kernel's arguments are 8-byte slots in the list's order (csrc/kernels/kernels.h). One class, `Kernel`, fills them
    from arrays of any kernel: sizes come from the arrays' shapes, leading dimensions from their strides.
 b) Arrays are reached through the buffer protocol, not NumPy's C API: 30 ns each, and no tie to NumPy's ABI.
 c) What C relies on (dtype, rank, layout, alignment, sizes that agree, writable outputs) is checked here on every call,
    at a cost of nanoseconds; what only the caller can know (labels in range, aliasing) is checked in fusednet.ops.
+d) `Maker` is a kernel for fusednet.ops: where its arrays need no care it makes the outputs too, in the same call.
 """
 
 from cpython.buffer cimport (
