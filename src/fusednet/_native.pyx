@@ -570,6 +570,8 @@ def kernels(int isa, signatures):
     return {name: Kernel(isa, signature) for name, signature in signatures.items()}
 
 
+# ---- makers ----------------------------------------------------------------------------------------------------------
+
 cdef class Maker:
     """What a kernel makes of arrays that can go to it as they are; None where they cannot, and nothing is changed.
 

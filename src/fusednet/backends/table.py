@@ -1,7 +1,6 @@
 """What a backend is: a table of the kernels listed in ``kernels.def``, under their names.
 
-Reads ``kernels.def``; read by the three tables, the native
-border, the tests and the benchmarks.
+Reads ``kernels.def``; read by the three tables, the native border, the tests and the benchmarks.
 
 a) The list is parsed, not repeated: a kernel added there is asked of every table at import.
 b) A table's function takes the list's arguments in order without the sizes, which the arrays carry; ``None`` stands for

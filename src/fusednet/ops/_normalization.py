@@ -51,7 +51,7 @@ def _made(table, inputs, running_mean, running_var, momentum, unbiased, epsilon,
     running = running_mean is not None or running_var is not None
     if running:
         rows = len(x) if type(x) is ndarray and x.ndim == 2 else 0
-        if rows <= unbiased:
+        if rows <= bool(unbiased):
             return None
         factor = rows / (rows - 1) if unbiased else 1.0
     statistics = table.made.batch_norm_stats(..., ..., x)
