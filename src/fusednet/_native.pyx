@@ -388,10 +388,10 @@ cdef class Kernel:
         cdef fn_slot *sizes = slots + self.first_size_slot
         cdef fn_slot cells[MAX_ARGUMENTS]  # outputs of one number
         cdef int known[MAX_SIZES]
-        cdef void *passing = NULL
-        cdef int64_t size
-        cdef bint doubles
-        cdef int k, dtype = -1
+        cdef void *passing
+        cdef int64_t size = 0
+        cdef bint doubles = False
+        cdef int k, dtype = -1, added_up = -1  # the slot of what is added up
         self.begin(known)
         if not self.receive(arguments, others, buffers, slots, held, known, &dtype, &shaped):
             return None
@@ -409,13 +409,10 @@ cdef class Kernel:
                 continue
             if p.kind == ARRAY_T and dtype < 0 or known[p.size[0]] < 0 or (p.rank == 2 and known[p.size[1]] < 0):
                 return None
-            if total is not None and passing == NULL:
+            if total is not None and added_up < 0:
+                added_up = p.slot
                 size = sizes[p.size[0]].i
                 doubles = p.kind == ARRAY_F64 or dtype == 1
-                passing = malloc(max(size, 1) * sizeof(double))
-                if passing == NULL:
-                    raise MemoryError("no memory for what is added up")
-                slots[p.slot].p = passing
                 continue
             if p.flat:
                 shape = shape_of(shaped)
@@ -434,7 +431,11 @@ cdef class Kernel:
             if p.rank == 2:
                 slots[p.slot + 1].i = sizes[p.size[1]].i
         self.complete(arguments, sizes)
-        if passing != NULL:
+        if added_up >= 0:
+            passing = malloc(max(size, 1) * sizeof(double))
+            if passing == NULL:
+                raise MemoryError("no memory for what is added up")
+            slots[added_up].p = passing
             try:
                 self.execute(dtype == 1, slots)
                 added = total.add_up(passing, size, doubles)
