@@ -263,6 +263,17 @@ def test_ops_say_the_same_with_and_without(name, arguments, options, monkeypatch
     assert run() == fast
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "count_correct", "take_rows"])
+def test_numbers_are_checked_once_where_a_maker_says_none(name, monkeypatch):
+    table, calls = backends.select("native"), []
+    find_outside = table.find_outside
+    monkeypatch.setattr(backends, "_current", table)
+    monkeypatch.setattr(table, "made", type(table.made)(**NO_MAKERS))
+    monkeypatch.setattr(table, "find_outside", lambda *given: (calls.append(given), find_outside(*given)))
+    getattr(ops, name)(np.eye(4), np.array([3, 0, 1, 2]))
+    assert len(calls) == 1
+
+
 def test_types_that_any_array_may_have():
     """Integers of every width are read by a maker where floats say what the result is of."""
     table = backends.select("native")

@@ -86,3 +86,5 @@ def test_few_columns_of_a_large_gradient(table, n, dtype):
     exact = x.T.astype(np.longdouble) @ dy
     scale = np.abs(x.T).astype(np.float64) @ np.abs(dy)
     assert np.all(np.abs(dw - exact) <= 322 * np.finfo(dtype).eps / 2 * scale)
+    sums, spread = dy.astype(np.longdouble).sum(axis=0), np.abs(dy).sum(axis=0, dtype=np.float64)
+    assert np.all(np.abs(db - sums) <= 321 * np.finfo(dtype).eps / 2 * spread)

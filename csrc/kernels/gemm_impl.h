@@ -292,17 +292,15 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
                                   int64_t *j1)
 {
     const int64_t nr = FN_NV(FN_MR) * LANES, count = part->count;
-    if (part->rows > 0 || count == 1) {
-        *i0 = part->rows > 0 ? part->first : 0;
-        *i1 = part->rows > 0 ? part->last : m;
-        *j0 = 0;
-        *j1 = n;
+    *j0 = 0;
+    *j1 = n;
+    if (part->rows > 0) {
+        *i0 = part->first;
+        *i1 = part->last;
         return;
     }
-    if (n <= FN_NARROW) {
+    if (count == 1 || n <= FN_NARROW) {
         fn_split(m, FN_NARROW_ROWS, part->index, count, i0, i1);
-        *j0 = 0;
-        *j1 = n;
         return;
     }
     int64_t best_down = 1, best_area = INT64_MAX, best_edge = INT64_MAX;

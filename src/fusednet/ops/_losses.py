@@ -138,12 +138,14 @@ def softmax_cross_entropy(
         labels = array(function, "labels", labels)
     shape = logits.shape
     axes = len(shape)
+    checked = None
     if weights is None and out is None and axes == 2 and shape[0] > 0 and reduction == "mean":
         m, n = shape
         if labels.ndim == 2:
             target, kernel = labels, "softmax_xent_targets"
         else:
-            target, kernel = class_labels(function, labels, (m,), n), "softmax_xent_labels"
+            target = checked = class_labels(function, labels, (m,), n)
+            kernel = "softmax_xent_labels"
         made = getattr(current().made, kernel).mean((logits, target, None), gradient, (label_smoothing,), m)
         if made is not None:
             return made
@@ -163,7 +165,7 @@ def softmax_cross_entropy(
         dtype = ready1(logits) if weights is None else ready2(logits, weights)
         if dtype is None:
             dtype, logits, weights = convert(function, False, logits=logits, weights=weights)
-        target = class_labels(function, labels, lead, n)
+        target = class_labels(function, labels, lead, n) if checked is None else checked
         kernel = "softmax_xent_labels"
     numbers, m = (label_smoothing,), len(target)
     return _call(

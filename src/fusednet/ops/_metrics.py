@@ -28,13 +28,13 @@ def _count(function, scores, labels, weights):
     axes = scores.ndim
     if axes < 2:
         raise misfit(function, "2 or more axes, (..., n)", scores=scores)
-    table = current()
+    table, checked = current(), None
     if weights is None and axes == 2:
         if labels.ndim == 2:
             correct = table.made.correct_targets.summed(..., scores, labels, None)
         else:
-            target = class_labels(function, labels, scores.shape[:1], scores.shape[1])
-            correct = table.made.correct_labels.summed(..., scores, target, None)
+            checked = class_labels(function, labels, scores.shape[:1], scores.shape[1])
+            correct = table.made.correct_labels.summed(..., scores, checked, None)
         if correct is not None:
             return correct, None, len(scores)
     if labels.ndim == axes:
@@ -51,7 +51,8 @@ def _count(function, scores, labels, weights):
         if dtype is None:
             dtype, scores, weights = convert(function, False, scores=scores, weights=weights)
         shape = scores.shape
-        target, kernel = class_labels(function, labels, shape[:-1], shape[-1]), table.correct_labels
+        target = class_labels(function, labels, shape[:-1], shape[-1]) if checked is None else checked
+        kernel = table.correct_labels
     if weights is not None:
         weights = _weights(function, weights, scores.shape[:-1])
     m = len(target)

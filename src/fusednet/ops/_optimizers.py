@@ -397,7 +397,7 @@ def sum_of_squares(x):
             _, x = convert("sum_of_squares", True, x=x)
         partial = empty(chunks(x.size), F64)
         table.square_sums(partial, x.ravel())
-        squares = total(partial)
+        squares = partial.item() if partial.size == 1 else total(partial)
     return squares
 
 

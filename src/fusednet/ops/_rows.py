@@ -92,8 +92,9 @@ def take_rows(x, index=None, *, shift=None, scale=None, dtype=None, out=None):
            [-0.5,  3.5],
            [ 0.5,  2. ]], dtype=float32)
     """
+    checked = None
     if out is None and dtype is None and index is not None and type(x) is np.ndarray and x.ndim == 2:
-        index = _row_numbers(index, len(x))
+        index = checked = _row_numbers(index, len(x))
         table = current()
         y = table.made.gather_rows(..., x, index, shift, scale)
         if y is not None:
@@ -114,7 +115,7 @@ def take_rows(x, index=None, *, shift=None, scale=None, dtype=None, out=None):
         widths = [a.dtype.itemsize for a in counted if a.dtype.kind == "f"]
         dtype = F32 if widths and max(widths) <= 4 else F64
     r, n = x.shape[0], math.prod(x.shape[1:])
-    if index is not None:
+    if index is not None and checked is None:
         index = _row_numbers(index, r)
     shift, scale = _per_column("shift", shift, x, n, dtype), _per_column("scale", scale, x, n, dtype)
     shape = (r if index is None else len(index), *x.shape[1:])
