@@ -147,10 +147,10 @@ def test_module_of_another_version_raises(tmp_path):
 
     module = Path(_native.__file__)
     shutil.copy(module, tmp_path / "fusednet" / module.name)
-    text = LIST.read_text(encoding="utf-8")
+    text = Path(LIST).read_text(encoding="utf-8")
     other = text.replace("FN_OUT1(y, n) FN_IN1(x, n) FN_INT(kind)", "FN_OUT1(y, n) FN_INT(kind) FN_IN1(x, n)", 1)
     assert other != text
-    (tmp_path / "fusednet" / "backends" / LIST.name).write_text(other, encoding="utf-8")
+    (tmp_path / "fusednet" / "backends" / "kernels.def").write_text(other, encoding="utf-8")
     run = fresh(CHOICE, tmp_path)
     assert run.returncode != 0
     assert re.search(r"ImportError.*built from another kernels.def", run.stderr, re.DOTALL), run.stderr

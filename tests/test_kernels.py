@@ -6,6 +6,7 @@ FUSEDNET_ISA forces the instruction set.
 
 import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_case_list_reaches(kernel):
     names = {argument.name for argument in KERNELS[kernel].parameters}
     for case in cases:
         assert case.values.keys() <= names - case.absent and set(case.values.values()) <= RECIPES.keys(), case
-    text = LIST.read_text(encoding="utf-8").replace("\n * ", " ")
+    text = Path(LIST).read_text(encoding="utf-8").replace("\n * ", " ")
     aliases = _permitted_aliases(text, kernel)
     assert {case.alias for case in cases if case.alias} == aliases
 
@@ -164,7 +165,7 @@ def test_table_with_a_hole_or_a_stranger_does_not_load():
 
 
 def test_chunk_is_that_of_c():
-    header = LIST.parents[3] / "csrc" / "kernels" / "kernels.h"
+    header = Path(LIST).parents[3] / "csrc" / "kernels" / "kernels.h"
     if not header.exists():
         pytest.skip("no C sources beside an installed package")
     assert int(re.search(r"#define FN_CHUNK (\d+)", header.read_text(encoding="utf-8"))[1]) == CHUNK

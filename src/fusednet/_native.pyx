@@ -39,7 +39,7 @@ cdef extern from "Python.h":
 cdef extern from *:
     const char *FN_BUILD_COMPILER
     const char *FN_BUILD_TYPE
-    const char *FN_BUILD_LIST
+    unsigned long FN_BUILD_LIST
     int FN_BUILD_SANITIZE
 
 cdef enum:
@@ -53,7 +53,7 @@ cdef object exactly = ndarray, new_array = empty
 cdef object F32 = dtype_of("float32"), F64 = dtype_of("float64"), I32 = dtype_of("int32"), I64 = dtype_of("int64")
 
 CHUNK = FN_CHUNK
-LIST_DIGEST = FN_BUILD_LIST.decode()   # SHA-256 of kernels.def as it was compiled
+LIST_CRC = FN_BUILD_LIST   # CRC-32 of kernels.def as it was compiled
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def as_array(x, what: str) -> np.ndarray:
     ValueError
         If its rows have different lengths.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if isinstance(x, np.ndarray) and hasattr(x, "mask"):  # asking for np.ma would import it
         raise TypeError(f"{what} is a masked array; wanted one without a mask (use its filled())")
     if _is_sparse(x):
         raise TypeError(f"{what} is a sparse {type(x).__name__}; wanted a dense array (use its toarray())")

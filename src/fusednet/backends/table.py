@@ -8,15 +8,15 @@ b) A table's function takes the list's arguments in order without the sizes, whi
    their last axis, and have been checked: a table is not a door (``fusednet.ops`` is).
 """
 
+import os.path
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from pathlib import Path
 from types import SimpleNamespace
 
-LIST = Path(__file__).with_name("kernels.def")
+LIST = os.path.join(os.path.dirname(__file__), "kernels.def")  # no Path: to import pathlib takes milliseconds
 CHUNK = 4096  # elements that `square_sums` adds up as one; FN_CHUNK in C, a test holds them together
 CYCLES_PER_PART = 2000  # of an op in a run, whose team is awake: csrc/engine/share.c may choose fewer parts
 
@@ -111,7 +111,7 @@ def _argument(kind: str, words: list[str]) -> Argument:
         return Argument(name, kind.lower(), dtype={"REAL": "float64"}.get(kind, "int64"))
     match = _ARRAY.fullmatch(kind)
     if match is None or len(shape) != int(match[2]):
-        raise ValueError(f"{LIST.name}: FN_{kind}({', '.join(words)}) is not an argument that the list knows")
+        raise ValueError(f"kernels.def: FN_{kind}({', '.join(words)}) is not an argument that the list knows")
     role = _ROLES[match[1]]
     dtype = "any" if role == "any" else _DTYPES[match[4]]
     return Argument(name, role, tuple(shape), dtype, optional=match[3] is not None)
@@ -144,7 +144,9 @@ def chunks(n: int) -> int:
     return -(-n // CHUNK)
 
 
-KERNELS, _ACTIVATIONS, TYPES, PRECISIONS = _parse(LIST.read_text(encoding="utf-8"))
+with open(LIST, encoding="utf-8") as _file:
+    _text = _file.read()
+KERNELS, _ACTIVATIONS, TYPES, PRECISIONS = _parse(_text)
 """KERNELS: the list by name, in its order. TYPES: dtype names of "any" arguments, by code. PRECISIONS: names of
 `precision` arguments, by code."""
 
@@ -207,7 +209,7 @@ class Table:
         unknown = functions.keys() - KERNELS.keys()
         if missing or unknown:
             raise LookupError(
-                f"the {backend} table does not match {LIST.name}: "
+                f"the {backend} table does not match kernels.def: "
                 f"missing {sorted(missing)}, not in the list {sorted(unknown)}"
             )
         self.backend = backend

@@ -77,7 +77,7 @@ def ready3(a, b, c):
 def array(function: str, name: str, value) -> np.ndarray:
     """`value` as an array of real numbers, its dtype as it is."""
     if type(value) is not _ndarray:
-        if isinstance(value, np.ma.MaskedArray):
+        if isinstance(value, _ndarray) and hasattr(value, "mask"):  # asking for np.ma would import it
             raise TypeError(f"{function}: {name} is a masked array; wanted one without a mask (use its filled())")
         try:
             value = np.asarray(value)

@@ -48,7 +48,7 @@ def {name}_parts({arguments}, parts):
     for part in prange(parts):
         body({arguments}, int64(part), parts)
 """
-_SOURCES = [LIST, LIST.with_name("table.py"), *Path(__file__).parent.glob("*.py")]
+_SOURCES = [Path(LIST), Path(LIST).with_name("table.py"), *Path(__file__).parent.glob("*.py")]
 _NEWEST = str(max(_SOURCES, key=lambda path: path.stat().st_mtime_ns))
 
 _threads = numba.config.NUMBA_NUM_THREADS
