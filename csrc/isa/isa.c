@@ -10,12 +10,16 @@ static const struct {
     const fn_table *table;
     const fn_bf16 *own; /* what takes the place of the table's; NULL: nothing */
 } isas[] = {
-#if FN_BUILD_X86
+#ifdef FN_BUILD_AVX512_BF16
     {"avx512_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16, &fn_table_avx512, &fn_own_avx512_bf16},
+#endif
+#ifdef FN_BUILD_AVX512
     {"avx512", FN_CPU_AVX512, &fn_table_avx512, NULL},
+#endif
+#ifdef FN_BUILD_AVX2
     {"avx2", FN_CPU_AVX2, &fn_table_avx2, NULL},
 #endif
-#if FN_BUILD_NEON
+#ifdef FN_BUILD_NEON
     {"neon", FN_CPU_NEON, &fn_table_neon, NULL},
 #endif
     {"scalar", 0, &fn_table_scalar, NULL},
