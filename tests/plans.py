@@ -49,6 +49,13 @@ def _scikit_learns() -> fn.Sequential:
     return model
 
 
+def _small() -> fn.Sequential:
+    model = fn.Sequential([fn.Dense(100, "relu"), fn.Dense(10)], seed=0)
+    model.compile(fn.Adam(1e-3, global_clipnorm=1.0), "sparse_categorical_crossentropy")
+    model.build(20)
+    return model
+
+
 def _large() -> fn.Sequential:
     model = fn.Sequential([fn.Dense(1024, "relu"), fn.Dense(3)], seed=0)
     model.compile(fn.SGD(0.1, momentum=0.9), "mse")
@@ -71,6 +78,7 @@ def dumps() -> dict[str, str]:
         "logistic_train": logistic.plan("train", yes, 32),
         "logistic_unchecked": logistic.plan("train", yes, 32, check=False),
         "scikit_learns_train": scikit_learns.plan("train", Feed("float64", "labels", ordered=True), 200),
+        "small_train": _small().plan("train", Feed("float32", "labels", ordered=True), 256),
         "large_train": _large().plan("train", Feed("float32", "targets", columns=3), 64),
         "scikit_learns_gradient": scikit_learns.plan("gradient", Feed("float64", "labels"), 200),
     }

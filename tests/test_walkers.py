@@ -58,7 +58,9 @@ def planned(made, training: Training, shuffled: bool):
     """Data and the plan of a step for them."""
     x, y, weight = data(training, ROWS)
     given = made.prepare(x, y, sample_weight=weight)
-    return given, made.plan("train", given.feed(ordered=shuffled), BATCH)
+    plan = made.plan("train", given.feed(ordered=shuffled), BATCH)
+    made.memory.prepare(made.optimizer_spec, gradients=plan.gradients)
+    return given, plan
 
 
 def walk(training: Training, dtype: str, *, count: int | None = None, without: int | None = None, position: int = 0,
@@ -77,8 +79,9 @@ def walk(training: Training, dtype: str, *, count: int | None = None, without: i
     arena = made.memory.arena(plan.arena, plan.mode)
     for _ in range(steps):
         arena.fill(pattern)
-        for gradient in made.memory.views(made.memory.grads).values():
-            gradient.view(np.uint8).fill(pattern)
+        for vector in (made.memory.grads, *made.memory.slices):
+            for gradient in made.memory.views(vector).values():
+                gradient.view(np.uint8).fill(pattern)
         walker.advance(1, leave=trainer.leave(training.loss))
     numbers = {"cursor": cursor, "sums": walker.sums[1:]}  # without the seconds
     return numbers | made.memory.arrays() | {"arena": arena}
@@ -160,7 +163,7 @@ def fitted(training: Training, dtype: str = "float32", *, shuffle: bool = True, 
     x, y, weight = data(training, rows)
     history = made.fit(x, y, batch_size=BATCH, epochs=3, shuffle=shuffle, validation_split=split, sample_weight=weight)
     assert not history.stopped
-    arrays = {name: array for name, array in made.memory.arrays().items() if name != "grads"}
+    arrays = {name: array for name, array in made.memory.arrays().items() if not name.startswith("grads")}
     return arrays | {name: np.array(values) for name, values in history.history.items()}
 
 

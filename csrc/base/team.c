@@ -28,7 +28,8 @@ struct fn_team {
     _Atomic(fn_kernel) kernel;
     _Atomic(const void *) args;
     _Atomic int caller_cpu; /* where the last job came from */
-    alignas(LINE) _Atomic int done;
+    alignas(LINE) _Atomic uint32_t done; /* parts of all jobs; not set back, which would wait for another core's line */
+    alignas(LINE) uint32_t due;          /* of them when the job is over */
     alignas(LINE) _Atomic int parked;
     _Atomic int stop, held, numbered; /* numbered: helpers that have begun */
     pthread_mutex_t one_job, parking;
@@ -211,15 +212,15 @@ void fn_team_run(fn_team *team, fn_kernel kernel, const void *args, int parts)
     pthread_mutex_lock(&team->one_job);
     atomic_store_explicit(&team->kernel, kernel, memory_order_relaxed);
     atomic_store_explicit(&team->args, args, memory_order_relaxed);
-    atomic_store_explicit(&team->done, 0, memory_order_relaxed);
+    const uint32_t due = team->due += (uint32_t)parts - 1;
     atomic_store_explicit(&team->caller_cpu, here(), memory_order_relaxed);
     const uint32_t job = current_job(team) + 1;
     atomic_store(&team->turn, (uint64_t)job << 32 | (uint64_t)parts << 16 | 1);
     wake_parked(team);
     const fn_part first = {.count = parts, .scratch = scratch};
     kernel(args, &first);
-    work(team, job, scratch);
-    for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) < parts - 1;) {
+    if (atomic_load_explicit(&team->done, memory_order_acquire) != due) work(team, job, scratch);
+    for (int spins = 0; atomic_load_explicit(&team->done, memory_order_acquire) != due;) {
         pause_briefly();
         if (++spins >= SPINS_BEFORE_YIELDING) {
             sched_yield();

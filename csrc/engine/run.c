@@ -81,8 +81,14 @@ static void run_phase(const void *args, const fn_part *part)
     for (const fn_op *op = first; op < first + first->count; op++) {
         fn_part mine = *part;
         if (op->rows > 0) {
+            const int64_t each = op->slices > 0 ? fn_quotient(op->rows + op->slices - 1, op->slices) : 1;
             mine.rows = op->rows;
-            fn_split(op->rows, 1, part->index, part->count, &mine.first, &mine.last);
+            fn_split(op->rows, each, part->index, part->count, &mine.first, &mine.last);
+            if (op->slice >= 0) {
+                const int64_t begin = op->slice * each, row = begin < op->rows ? begin : op->rows - 1;
+                if (row < mine.first || row >= mine.last) continue;
+                mine = (fn_part){.count = 1, .scratch = part->scratch};
+            }
         }
         op->call(op->slots, &mine);
     }

@@ -8,7 +8,8 @@
  *    or gone on with; from there on it is finished. So a run stops between steps, whatever stops it.
  * c) Ops stand in phases, which fusednet/phases.py has found: a thread goes through its parts of all ops of a phase and
  *    waits for nobody, because an op reads of the other ops of its phase only what the same part has written. What
- *    changes from step to step is written into the slots of all of them before the phase begins.
+ *    changes from step to step is written into the slots of all of them before the phase begins. Ops of a slice of the
+ *    rows (fusednet/slices.py) are done as a whole, by the part that has these rows.
  * d) Nothing is allocated; all memory is the caller's. */
 #ifndef FN_RUN_H
 #define FN_RUN_H
@@ -49,6 +50,8 @@ typedef struct {
     int64_t patch, patches; /* its first one, how many */
     fn_slot *slots;
     int64_t rows;           /* its parts are parts of so many rows; 0: the kernel's own */
+    int64_t slices;         /* of which these rows are divided between parts only where one ends; 0: anywhere */
+    int64_t slice;          /* the one whose part does this op, as a whole; -1: every part does a part of it */
     int64_t count;          /* ops of its phase, from this one on */
     int64_t work, parts;    /* theirs: cycles, about; parts at most */
     const double *check;

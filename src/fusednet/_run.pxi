@@ -136,7 +136,7 @@ cdef class Program:
                 self.arrays.append(argument.cell.address)
             else:
                 patch.kind = FN_PATCH_ROWS
-                patch.base = slots[kernel.parameter[k].slot].p
+                patch.base = slots[kernel.parameter[k].slot].p  # that of the position 0, `begin` rows on
                 patch.source = argument.row_bytes
                 self.rows = min(self.rows, <int64_t>len(argument.array))
             op.patches += 1
@@ -144,6 +144,8 @@ cdef class Program:
         op.kernel = kernel.number
         op.parts = bound.parts
         op.rows = bound.rows
+        op.slices = bound.slices
+        op.slice = -1 if bound.slice is None else bound.slice
         op.work = fn_kernel_cost(kernel.number, slots)
         self.slot_count += kernel.first_size_slot + kernel.sizes
         self.cost += op.work

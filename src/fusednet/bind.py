@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fusednet.backends.table import KERNELS, parts
-from fusednet.plan import Chunks, Column, Columns, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
+from fusednet.plan import Chunks, Column, Columns, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar, Slice
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,17 @@ class Load:
 
 @dataclass(frozen=True, eq=False)
 class RowsFrom:
-    """The next `rows` rows of `array` from the cursor's position on; `flat`: as one row of elements."""
+    """The next `rows` rows of `array` from `begin` behind the cursor's position on; `flat`: as one row of elements."""
 
     array: np.ndarray
     rows: int
     flat: bool
+    begin: int = 0
     patch = "rows"
 
     def at(self, position: int) -> np.ndarray:
         """The rows from `position` on."""
-        rows = self.array[position : position + self.rows]
+        rows = self.array[position + self.begin : position + self.begin + self.rows]
         return rows.reshape(-1) if self.flat else rows
 
     @property
@@ -112,6 +113,10 @@ class BoundOp(NamedTuple):
         The op behind the last of its phase; 0 where it is alone.
     rows : int
         By how many it is divided; 0 where the kernel decides.
+    slices : int
+        Between which of these rows alone its phase is divided; 0: between any.
+    slice : int or None
+        Whose part of the phase does it, as a whole.
     """
 
     kernel: str
@@ -119,6 +124,8 @@ class BoundOp(NamedTuple):
     parts: int = 1
     end: int = 0
     rows: int = 0
+    slices: int = 0
+    slice: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +144,7 @@ class BoundProgram:
     rows: int
 
 
-_PLACES = frozenset({Chunks, Column, Columns, Flat, Loaded, Part, PerRow, Rows, Scalar})
+_PLACES = frozenset({Chunks, Column, Columns, Flat, Loaded, Part, PerRow, Rows, Scalar, Slice})
 """Classes of arguments that stand for something else; of all others only names of tensors do."""
 
 
@@ -203,6 +210,9 @@ class Binder:
         if kind is Columns:
             columns = array[:, argument.begin : argument.end]
             return RowsFrom(columns, self._rows, False) if argument.rows else columns
+        if kind is Slice:
+            begin, end = argument.of(self._rows)
+            return RowsFrom(array, end - begin, False, begin) if argument.rows else array[begin:end]
         if kind is Chunks:
             return array[: argument.of(self._rows)]
         if kind is Loaded:
@@ -225,8 +235,9 @@ def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tup
         alone = op.rows > 0 and op.rows < _LEAST_ROWS * threads
         work, end = (work if op.end == end and not alone else 0), op.end
         work += cost(op.kernel, arguments) if threads > 1 else 0
-        divided = rows if op.by_rows else 0 if alone else op.rows
-        made.append(BoundOp(op.kernel, arguments, parts(work, threads), 0 if alone else end, divided))
+        divided = rows if op.by_rows or op.slice is not None else 0 if alone else op.rows
+        most = min(threads, op.slices) if op.slices else threads
+        made.append(BoundOp(op.kernel, arguments, parts(work, most), 0 if alone else end, divided, op.slices, op.slice))
     return tuple(reversed(made))
 
 

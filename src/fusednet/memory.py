@@ -32,6 +32,9 @@ class Memory:
     normalization : dict of str to ndarray
         "layer/mean" and "layer/scale" of the normalisation, (features,).
     grads : ndarray or None
+    slices : list of ndarray
+        Gradients of the slices of a batch but the first, where a plan makes them by slices, each like `params`; the
+        first slice's are made in `grads`, to which these are added.
     state : dict of str to ndarray
         The optimizer's moments and average, each like `params`.
     trained : dict of str to ndarray
@@ -57,6 +60,7 @@ class Memory:
         if layer is not None and layer.mean is not None:
             self.set_normalization(np.asarray(layer.mean), np.asarray(layer.variance))
         self.grads: np.ndarray | None = None
+        self.slices: list[np.ndarray] = []
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
         self._arenas: dict[str, np.ndarray] = {}
@@ -106,12 +110,14 @@ class Memory:
         self.normalization[f"{layer.name}/scale"][:] = 1 / np.where(deviation > 0, deviation, 1)
         self.normalized = True
 
-    def prepare(self, optimizer: Optimizer, *, gradients: bool = True) -> None:
-        """Make what training needs, with `gradients` those of all weights; moments that are there stay, `trained` is
-        let go."""
+    def prepare(self, optimizer: Optimizer, *, gradients: int = 1) -> None:
+        """Make what training needs, so many vectors of all weights' `gradients` (`Plan.gradients`); moments that are
+        there stay, `trained` is let go."""
         self.trained = {}
         if gradients:
             self.make_gradients()
+        while len(self.slices) < gradients - 1:
+            self.slices.append(params.empty(self.layout.size, self.network.dtype, 0))
         wanted = list(optimizer.state) + (["average"] if optimizer.use_ema else [])
         for name in wanted:
             if name not in self.state:
@@ -191,13 +197,15 @@ class Memory:
         arrays = {"params": self.params, **self.state, **self.running, **self.normalization}
         if self.grads is not None:
             arrays["grads"] = self.grads
-        return arrays
+        return arrays | {f"grads.{i}": vector for i, vector in enumerate(self.slices, 1)}
 
     def named(self) -> dict[str, np.ndarray]:
         """Weights and their gradients by the names that plans give them."""
         names = dict(self.parameters)
         if self.grads is not None:
             names |= {f"d {name}": view for name, view in self.views(self.grads).items()}
+        for i, vector in enumerate(self.slices, 1):
+            names |= {f"d {name}.{i}": view for name, view in self.views(vector).items()}
         return names
 
 

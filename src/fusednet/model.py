@@ -503,7 +503,7 @@ class Sequential:
         self._check_trainable("train_on_batch")
         self._take(data, None)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
-        self.memory.prepare(self.optimizer_spec, gradients="grads" in made.tensors)
+        self.memory.prepare(self.optimizer_spec, gradients=made.gradients)
         cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
         cursor[interp.STEP] = self.step
         runner = Runner(made, self.memory, data.source(), cursor=cursor, scalars=self.scalars)

@@ -41,8 +41,8 @@ class Objective:
         self._memory = model.memory
         if not self._memory.normalized:
             self._memory.adapt(data.x, None)
-        self._memory.prepare(model.optimizer_spec)
         self._plan = model.plan("gradient", data.feed(ordered=False), len(data.x))
+        self._memory.prepare(model.optimizer_spec, gradients=self._plan.gradients)
         self._runner = Runner(self._plan, model.memory, data.source())
         self._leave = trainer.leave(model.loss)
 

@@ -12,6 +12,8 @@ c) By rows, each part reads all weights of a layer. Where they do not stay in a 
    A phase also ends after an op that takes long, so that large activations can lie where others lay.
    Blocks of weights (blocks.py), too, are divided by rows, which are their own: a part makes some rows of a gradient,
    steps those weights, and goes on to the same rows of the next block.
+   A gradient by slices of the rows (slices.py) is an op for each slice, which the part that has these rows does alone.
+   With ops of slices in it a phase is divided between slices only. Ops of the same slice never wait for each other.
 d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
    `deep` 0.98): its time goes into what the threads read of each other.
 e) Nor are phases by rows in tiles, each taken through all ops of the phase while it sits in the first cache: job
@@ -69,8 +71,9 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
     for phase in phases:
         end = len(scheduled) + len(phase)
         several = len(phase) > 1
-        scheduled += [replace(one.op, end=end, by_rows=several and one.rows == "m", rows=one.op.rows if several else 0)
-                      for one in phase]
+        slices = max(one.op.slices for one in phase) if several else 0
+        scheduled += [replace(one.op, end=end, by_rows=several and one.rows == "m", rows=one.op.rows if several else 0,
+                              slice=one.op.slice if several else None, slices=slices) for one in phase]
     return tuple(scheduled)
 
 
@@ -122,6 +125,8 @@ class _Looked:
         ):
             self.rows = "m"
         size = next(parameter.shape[0] for parameter in self.kernel.parameters if parameter.written)
+        if op.slice is not None:
+            self.rows, size = "m", "m"
         for parameter, argument, tensor in named:
             part = (argument.begin, argument.end) if isinstance(argument, Part) else (0, float("inf"))
             rows = self.rows if parameter.shape[:1] == (size,) else None
@@ -134,6 +139,8 @@ class _Looked:
         loads = any(isinstance(argument, Loaded) for argument in self.op.arguments)  # before its phase begins
         if not self.kernel.split and not other.kernel.split and not loads:
             return True  # the same thread does both, in order
+        if self.op.slice is not None and self.op.slice == other.op.slice:
+            return True  # the same part does both, in order
         return not any(
             mine.overlaps(its) and (mine.writes or its.writes) and not (mine.rows and mine.rows == its.rows)
             for mine in self.accesses

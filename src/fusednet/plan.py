@@ -109,6 +109,25 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Slice `index` of `count` of the batch's rows of a matrix, or, with `rows`, of those rows where they lie: as many
+    rows in each, but in the last ones what is left."""
+
+    tensor: str
+    index: int
+    count: int
+    rows: bool = False
+
+    def of(self, rows: int) -> tuple[int, int]:
+        """Begin and end, of so many rows."""
+        each = -(-rows // self.count)
+        return min(self.index * each, rows), min((self.index + 1) * each, rows)
+
+    def __str__(self):
+        return f"{self.tensor}{'@rows' if self.rows else ''}[{self.index + 1}/{self.count} of rows]"
+
+
+@dataclass(frozen=True)
 class Chunks:
     """Of a vector as many elements as `square_sums` writes for `columns` numbers in each of the batch's rows."""
 
@@ -127,7 +146,9 @@ class Op:
     """One call: a kernel of the list, "check" or "leave"; `of` names the layers it works for.
 
     `end` is the op behind the last of its phase, and `by_rows` whether it is divided there by the rows of the batch:
-    phases.py decides on both. `rows`: those of a block of weights, by which it may be divided instead.
+    phases.py decides on both. `rows`: those of a block of weights, by which it may be divided instead. `slice`: the
+    number of the slice of the batch's rows that it takes (`Slice`), which one part of its phase does as a whole;
+    `slices`: how many there are, between which alone the phase is divided.
     """
 
     kernel: str
@@ -136,6 +157,8 @@ class Op:
     end: int = 0
     by_rows: bool = False
     rows: int = 0
+    slice: int | None = None
+    slices: int = 0
 
 
 @dataclass(frozen=True)
@@ -201,6 +224,11 @@ class Plan:
     sums: tuple[str, ...]
     fused: tuple[str, ...]
     whole: "Plan | None" = None
+
+    @property
+    def gradients(self) -> int:
+        """How many vectors of all weights' gradients the plan writes: one for each slice of the batch, or none."""
+        return sum(tensor.region == name and name.split(".")[0] == "grads" for name, tensor in self.tensors.items())
 
     def dump(self, threads: int = 1) -> str:
         """The plan as text: stages, ops in order, at the first of each phase the parts in which
@@ -287,6 +315,9 @@ def _extents(argument, tensors: dict[str, Tensor], batch: int) -> tuple:
         return batch, argument.end - argument.begin
     if isinstance(argument, Chunks):
         return (argument.of(batch),)
+    if isinstance(argument, Slice):
+        begin, end = argument.of(batch)
+        return end - begin, tensors[name].shape[1]
     shape = tuple(extent if isinstance(extent, int) else batch for extent in tensors[name].shape)
     if isinstance(argument, Flat) or (isinstance(argument, Rows) and argument.flat):
         size = 1

@@ -1,7 +1,7 @@
 """How a plan is made: from a network, a loss, an optimizer and a way of feeding to the ops of a step.
 
-Reads fuse.py (stages), params.py (places), phases.py, arena.py (memory), blocks.py, losses.py, optimizers.py,
-metrics.py; makes what plan.py describes.
+Reads fuse.py (stages), params.py (places), phases.py, arena.py (memory), blocks.py, slices.py, losses.py,
+optimizers.py, metrics.py; makes what plan.py describes.
 
 a) A network is a chain, so its schedule is a list: forward, loss, backward, update. Lifetimes follow from the list, and
    from them the offsets in one arena.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fusednet import blocks, fuse, params
+from fusednet import blocks, fuse, params, slices
 from fusednet.arena import Tensor, place
 from fusednet.backends.table import chunks
 from fusednet.fuse import Chain, Stage
@@ -26,7 +26,7 @@ from fusednet.losses import Custom, Loss
 from fusednet.metrics import Metric
 from fusednet.optimizers import Optimizer
 from fusednet.phases import is_large, schedule
-from fusednet.plan import FIRST_SUMS, Column, Columns, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar
+from fusednet.plan import FIRST_SUMS, Column, Columns, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar, Slice
 from fusednet.spec import Network
 
 
@@ -43,6 +43,7 @@ class _Builder:
     scalars: dict[Scalar, None] = field(default_factory=dict)
     sums: list[str] = field(default_factory=lambda: list(FIRST_SUMS))
     begun: bool = False  # whether what lasts changes from now on
+    slices: int = 0  # of the batch, whose gradients are made apart (slices.py)
 
     def work(self, name: str, *shape, dtype: str = "T") -> str:
         return self.tensor(name, *shape, dtype=dtype, region="work")
@@ -52,21 +53,25 @@ class _Builder:
         self.tensors[name] = Tensor(name, shape, self.network.dtype if dtype == "T" else dtype, region)
         return name
 
-    def call(self, kernel: str, *arguments, of: str) -> None:
-        self.add(self._op(kernel, arguments, of))
+    def call(self, kernel: str, *arguments, of: str, slice: int | None = None) -> None:
+        self.add(self._op(kernel, arguments, of, slice=slice))
 
     def add(self, *ops: Op) -> None:
         (self.commit if self.begun else self.ops).extend(ops)
 
-    def later(self, kernel: str, *arguments, of: str, rows: int = 0) -> None:
+    def later(self, kernel: str, *arguments, of: str, rows: int = 0, slice: int | None = None) -> None:
         """An op of the part that changes what lasts."""
-        self.commit.append(self._op(kernel, arguments, of, rows))
+        self.commit.append(self._op(kernel, arguments, of, rows, slice))
 
-    def _op(self, kernel: str, arguments: tuple, of: str, rows: int = 0) -> Op:
+    def _op(self, kernel: str, arguments: tuple, of: str, rows: int = 0, slice: int | None = None) -> Op:
         for argument in arguments:
             if isinstance(argument, Scalar):
                 self.scalars[argument] = None
-        return Op(kernel, arguments, of, rows=rows)
+        return Op(kernel, arguments, of, rows=rows, slice=slice, slices=0 if slice is None else self.slices)
+
+    def shares(self, layout: params.Layout, begin: int, end: int) -> list[tuple[int | None, int, int]]:
+        """Elements begin to end of a vector like "grads", as `slices.shares` divides them."""
+        return slices.shares(self.slices, layout.size, self.network.dtype, begin, end)
 
     def sum(self, name: str) -> Part:
         """A place for the sum `name`."""
@@ -322,10 +327,11 @@ def _plan_total(b: _Builder, loss: Loss, rows: str, weight, check: bool) -> None
 # ---- backward --------------------------------------------------------------------------------------------------------
 
 
-def _gradient(b: _Builder, name: str, layout: params.Layout) -> str:
-    gradient = f"d {name}"
+def _gradient(b: _Builder, name: str, layout: params.Layout, index: int = 0) -> str:
+    """`index`: of that slice of the batch."""
+    gradient, region = (f"d {name}.{index}", f"grads.{index}") if index else (f"d {name}", "grads")
     if gradient not in b.tensors:
-        b.tensor(gradient, *layout.places[name].shape, region="work" if b.begun else "grads")
+        b.tensor(gradient, *layout.places[name].shape, region="work" if b.begun else region)
     return gradient
 
 
@@ -334,7 +340,8 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
     """Gradients of all weights from that of the last stage's output.
 
     Weights' gradients need all rows, so threads have to meet before them. They wait, therefore, for the next place
-    where threads meet anyway (a batch normalisation, the end); but not large ones, whose `dy` would take memory.
+    where threads meet anyway (a batch normalisation, the end); but not large ones, whose `dy` would take memory, nor
+    those of slices of the rows.
     ``take[name](x, dy)`` does instead what is to be done about the kernel `name`, and the bias beside it, when nobody
     reads the kernel any more.
     """
@@ -356,7 +363,9 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
         before_activation = False
         if stage.kind == "affine":
             kernel, of_y = f"{stage.name}/kernel", dy
-            if kernel not in take:
+            if b.slices:
+                _plan_by_slices(b, layout, stage, entry.x, dy)
+            elif kernel not in take:
                 db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
                 op = Op("affine_bwd_dw", (_gradient(b, kernel, layout), db, entry.x, dy, b.precision), stage.name)
                 if is_large(op, b.tensors, b.batch):
@@ -392,6 +401,24 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
     b.add(*waiting)
 
 
+def _plan_by_slices(b: _Builder, layout: params.Layout, stage: Stage, x: str | Rows, dy: str) -> None:
+    """Gradients of an affine stage's weights, of each slice of the batch apart."""
+    bias = f"{stage.name}/bias" if stage.layer.use_bias else None
+    for index in range(b.slices):
+        dw, db = (name and _gradient(b, name, layout, index) for name in (f"{stage.name}/kernel", bias))
+        of_x = Slice(x.tensor if isinstance(x, Rows) else x, index, b.slices, isinstance(x, Rows))
+        b.call("affine_bwd_dw", dw, db, of_x, Slice(dy, index, b.slices), b.precision, of=stage.name, slice=index)
+
+
+def _plan_sum_of_slices(b: _Builder, layout: params.Layout) -> None:
+    """Adds the other slices' gradients to the first one's: a step of rate -1 along each."""
+    for index in range(1, b.slices):
+        b.tensor(f"grads.{index}", layout.size, region=f"grads.{index}")
+        for part, begin, end in b.shares(layout, 0, layout.size):
+            b.call("sgd_step", Part("grads", begin, end), Part(f"grads.{index}", begin, end), -1.0, 0.0, 0.0, 1.0,
+                   np.inf, of="gradient", slice=part)
+
+
 # ---- update ----------------------------------------------------------------------------------------------------------
 
 
@@ -404,17 +431,19 @@ def _plan_vectors(b: _Builder, optimizer: Optimizer, layout: params.Layout, *reg
 def _plan_update(b: _Builder, optimizer: Optimizer, layout: params.Layout, check: bool) -> None:
     _plan_vectors(b, optimizer, layout, "params", "grads")
     clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None or optimizer.clipvalue is not None
+    _plan_sum_of_slices(b, layout)
     l2 = _plan_penalties(b, layout, in_gradient=clips)
     scales = _plan_clipping(b, optimizer, layout, check)
     clip = optimizer.clipvalue if optimizer.clipvalue is not None else np.inf
-    for begin, end, decay_l2, factor, scale in _ranges(layout, l2, scales):
-        _plan_step(b, optimizer, begin, end, Part("grads", begin, end), decay_l2, factor, scale, clip)
+    for run_begin, run_end, decay_l2, factor, scale in _ranges(layout, l2, scales):
+        for part, begin, end in b.shares(layout, run_begin, run_end):
+            _plan_step(b, optimizer, begin, end, Part("grads", begin, end), decay_l2, factor, scale, clip, slice=part)
     _plan_average(b, optimizer, layout)
 
 
 def _plan_step(b: _Builder, optimizer: Optimizer, begin: int, end: int, gradient: Part | Flat, l2, factor: float,
-               scale: object = 1.0, clip: float = np.inf, rows: int = 0) -> None:
-    """The step of elements begin to end of the weights; `rows`: that they are."""
+               scale: object = 1.0, clip: float = np.inf, rows: int = 0, slice: int | None = None) -> None:
+    """The step of elements begin to end of the weights; `rows`: that they are; `slice`: whose part takes it."""
     if factor == 0:
         return
     arguments = [
@@ -423,8 +452,8 @@ def _plan_step(b: _Builder, optimizer: Optimizer, begin: int, end: int, gradient
     ]
     decay = Scalar("decay", factor) if optimizer.weight_decay else 0.0
     pieces = [Part(name, begin, end) for name in ("params", *optimizer.state)]
-    b.later(optimizer.kernel, *pieces, gradient, *arguments, l2, decay, scale, clip, of="optimizer",
-            rows=rows)
+    b.later(optimizer.kernel, *pieces, gradient, *arguments, l2, decay, scale, clip, of="optimizer", rows=rows,
+            slice=slice)
 
 
 def _plan_average(b: _Builder, optimizer: Optimizer, layout: params.Layout) -> None:
@@ -463,20 +492,25 @@ def _plan_clipping(b: _Builder, optimizer: Optimizer, layout: params.Layout, che
     scales: dict[str, object] = dict.fromkeys(layout.places, 1.0)
     if optimizer.clipnorm is not None:
         for name, at in layout.places.items():
-            part = Part("grads", at.begin, at.end)
-            scales[name] = _norm(b, name, part, at.size, optimizer.clipnorm, check)
+            scales[name] = _norm(b, layout, name, at.begin, at.end, optimizer.clipnorm, check)
     elif optimizer.global_clipnorm is not None or check:
         limit = optimizer.global_clipnorm if optimizer.global_clipnorm is not None else np.inf
-        scale = _norm(b, "gradient", "grads", layout.size, limit, check)
+        scale = _norm(b, layout, "gradient", 0, layout.size, limit, check)
         if optimizer.global_clipnorm is not None:
             scales = dict.fromkeys(layout.places, scale)
     return scales
 
 
-def _norm(b: _Builder, name: str, gradient, size: int, limit: float, check: bool) -> Loaded:
-    partial = b.work(f"{name}.squares", chunks(size), dtype="float64")
+def _norm(b: _Builder, layout: params.Layout, name: str, begin: int, end: int, limit: float, check: bool) -> Loaded:
+    """Of the gradient's elements begin to end."""
+    shares = b.shares(layout, begin, end)
+    partial = b.work(f"{name}.squares", sum(chunks(last - first) for _, first, last in shares), dtype="float64")
     scale, norm = (b.work(f"{name}.{what}", 1, dtype="float64") for what in ("scale", "norm"))
-    b.call("square_sums", partial, gradient, of=name)
+    done = 0
+    for part, first, last in shares:
+        sums = Part(partial, done, done + chunks(last - first))
+        b.call("square_sums", sums, Part("grads", first, last), of=name, slice=part)
+        done = sums.end
     b.call("clip_scale", scale, norm, partial, limit, 1.0, of=name)
     if check:
         b.call("check", norm, of=name)
@@ -582,6 +616,7 @@ def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int 
     layout = params.layout(network)
     b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, (), seed, precision)
     _plan_backward(b, done, dz, layout, seed)
+    _plan_sum_of_slices(b, layout)
     _plan_total(b, loss, rows, weight, check=False)
     for name in ("params", "grads"):
         b.tensor(name, layout.size, region=name)
@@ -600,6 +635,7 @@ def _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision):
     x = _plan_input(b, feed)
     y, weight = _plan_targets(b, feed)
     _parameters(b, chain, layout)
+    b.slices = slices.count(chain, batch, network.dtype)
     done = _plan_forward(b, chain, x, training=True, seed=seed)
     last = done[-1]
     z = last.y

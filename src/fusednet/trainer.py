@@ -413,7 +413,7 @@ class Fit:
         self._taken_back = schedule.resume and bool(model.memory.trained)
         if self._taken_back:
             model.memory.trained_weights()
-        model.memory.prepare(model.optimizer_spec, gradients="grads" in self._plan.tensors)
+        model.memory.prepare(model.optimizer_spec, gradients=self._plan.gradients)
         self._known = len(self.history.epoch)
         self._progress.epochs, self._progress.followed = list(left.pending), dict(left.validated)
         self._followed = self._may_be_followed()
