@@ -58,10 +58,11 @@ ARROWS = {
     "fusednet.blocks": (
         *("fusednet.backends.table", "fusednet.optimizers", "fusednet.params", "fusednet.plan"),
     ),
+    "fusednet.slices": ("fusednet.arena", "fusednet.fuse"),
     "fusednet.planner": (
         *("fusednet.arena", "fusednet.backends.table", "fusednet.blocks", "fusednet.fuse", "fusednet.losses"),
         *("fusednet.metrics", "fusednet.optimizers", "fusednet.params", "fusednet.phases", "fusednet.plan"),
-        "fusednet.spec",
+        *("fusednet.slices", "fusednet.spec"),
     ),
     "fusednet.bind": ("fusednet.backends.table", "fusednet.plan"),
     "fusednet.memory": (
