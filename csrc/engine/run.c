@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "fusednet.h"
 #include "split.h"
+#include "subnormals.h"
 
 #include <math.h>
 #include <string.h>
@@ -94,6 +95,13 @@ static void run_phase(const void *args, const fn_part *part)
     }
 }
 
+static void run_phase_flushing(const void *args, const fn_part *part)
+{
+    const uint64_t before = fn_subnormals_flush();
+    run_phase(args, part);
+    fn_subnormals_restore(before);
+}
+
 static int shares_work(const fn_program *program)
 {
     for (int64_t i = 0; i < program->count; i++)
@@ -103,13 +111,22 @@ static int shares_work(const fn_program *program)
 
 static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done);
 
-int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
+static int advance_on(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
 {
     if (!team || !(run->share.forced || shares_work(&run->program[0]))) return advance(run, steps, seconds, NULL, done);
     if (run->share.count == 0) fn_share_begin(&run->share, &run->program[0]);
     fn_team_hold(team, 1);
     const int status = advance(run, steps, seconds, team, done);
     fn_team_hold(team, -1);
+    return status;
+}
+
+int fn_run_advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
+{
+    if (!run->flush) return advance_on(run, steps, seconds, team, done);
+    const uint64_t before = fn_subnormals_flush();
+    const int status = advance_on(run, steps, seconds, team, done);
+    fn_subnormals_restore(before);
     return status;
 }
 
@@ -146,7 +163,7 @@ static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, in
                 count = parts > 1 ? op->count : 1;
                 for (const fn_op *each = op; each < op + count; each++) apply(program, each, scalars, at->position);
                 if (parts > 1)
-                    fn_team_run(team, run_phase, op, (int)parts);
+                    fn_team_run(team, run->flush ? run_phase_flushing : run_phase, op, (int)parts);
                 else
                     op->call(op->slots, &alone);
                 work += parts > 1 || op->count == 1 ? op->work : op->work - op[1].work;

@@ -86,6 +86,7 @@ typedef struct {
     int64_t sum_count, record_capacity, record_count;
     const double *scalars; /* [steps][scalar_count], of the steps of one call */
     int64_t scalar_count;
+    int flush;             /* whether what comes out below the smallest normal number is 0 (base/subnormals.h) */
     fn_share share;        /* the loop's own; zero in a new run */
 } fn_run;
 

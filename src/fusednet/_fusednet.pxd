@@ -84,6 +84,7 @@ cdef extern from "fusednet.h" nogil:
         double *sums
         double *records
         int64_t sum_count, record_capacity, record_count
+        int flush
         const double *scalars
         int64_t scalar_count
         fn_share share

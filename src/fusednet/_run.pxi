@@ -167,6 +167,8 @@ cdef class Run:
     cursor : ndarray of int64, `CURSOR_FIELDS` of them
     sums : ndarray of float64
     records : ndarray of float64, (capacity, len(sums))
+    flush : bool
+        Whether results below the smallest normal number are 0.
     """
 
     cdef fn_run run
@@ -179,7 +181,7 @@ cdef class Run:
     cdef int64_t numbers             # of a step, that the programs take
 
     def __init__(self, int isa, bint is_double, Program full, Program tail, int64_t rows, int64_t batch,
-                 int64_t steps_per_epoch, order, chosen, uint64_t seed, cursor, sums, records):
+                 int64_t steps_per_epoch, order, chosen, uint64_t seed, cursor, sums, records, bint flush):
         cdef Py_buffer b
         if rows < 1 or batch < 1 or batch > rows or steps_per_epoch < 1 or (rows % batch != 0 and tail is None):
             raise ValueError(f"a run of {rows} rows in batches of {batch}, {steps_per_epoch} steps per epoch")
@@ -196,6 +198,7 @@ cdef class Run:
         self.run.batch = batch
         self.run.steps_per_epoch = steps_per_epoch
         self.run.seed = seed
+        self.run.flush = flush
         self.numbers = max(full.numbers, 0 if tail is None else tail.numbers)
         if order is not None:
             expect("order", order, "i", rows)

@@ -152,7 +152,7 @@ class Runner:
         renewed = self._order if source.shuffled else None
         self._run = interp.walker(self._table).run(
             full, tail, source.rows, self.batch, self.steps_per_epoch, renewed, source.chosen, self._seed, self.cursor,
-            self.sums, self._records, plan.network.dtype)
+            self.sums, self._records, plan.network.dtype, plan.mode == "train")
 
     @property
     def rows_left(self) -> int:

@@ -222,7 +222,8 @@ class Walker:
         self._table = table
 
     def run(self, *arguments):
-        *arguments, _ = arguments
+        """See `native.Walker.run`; Python's numbers know their dtype, and subnormal ones stay as they are."""
+        *arguments, _dtype, _flush = arguments
         return Run(self._table, *arguments)
 
     def forward(self, run, x, out, seconds):

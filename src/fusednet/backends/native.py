@@ -76,11 +76,11 @@ class Walker:
     def __init__(self, isa: int, kernels: dict):
         self._isa, self._kernels = isa, kernels
 
-    def run(self, full, tail, rows, batch, steps_per_epoch, order, chosen, seed, cursor, sums, records, dtype):
+    def run(self, full, tail, rows, batch, steps_per_epoch, order, chosen, seed, cursor, sums, records, dtype, flush):
         """What `advance` walks; `full` and `tail` are `fusednet.bind.BoundProgram`, see `_native.Run`."""
         programs = [p and _native.Program(self._kernels, p.ops, p.commit) for p in (full, tail)]
         return _native.Run(self._isa, dtype == "float64", *programs, rows, batch, steps_per_epoch, order, chosen, seed,
-                           cursor, sums, records)
+                           cursor, sums, records, flush)
 
     def forward(self, run, x, out, seconds):
         """What `run` gives for other rows than x; see `_native.Forward`."""

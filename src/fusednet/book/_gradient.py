@@ -246,7 +246,7 @@ class Gradient:
             program = BoundProgram(calls, len(calls), self.rows)
             self._runs[ops] = interp.walker(backends.current()).run(
                 program, None, self.rows, self.rows, 1, None, None, 0, np.zeros(interp.CURSOR_FIELDS, np.int64),
-                np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype))
+                np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype), False)
         return self._runs[ops]
 
     def __call__(self, network, x, t) -> LateWeights:
