@@ -3,6 +3,8 @@
 That phases change no bit, walked part by part, is in test_walkers.py; whole plans with theirs are in tests/golden.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from fusednet import phases
 from fusednet.arena import Tensor
 from fusednet.backends import ref_numpy
 from fusednet.backends.table import KERNELS
-from fusednet.plan import Column, Columns, Flat, Loaded, Op, Part, PerRow, Rows
+from fusednet.plan import Column, Columns, Flat, Loaded, Op, Part, PerRow, Rows, Slice
 
 BATCH, WIDTH = 32, 48
 TENSORS = {
@@ -24,6 +26,7 @@ TENSORS = {
         *(Tensor(name, (WIDTH, WIDTH), "float32", "params") for name in ("w", "w2")),
         Tensor("wide", (WIDTH, 10 * WIDTH), "float32", "params"), Tensor("g", ("m", 10 * WIDTH), "float32", "work"),
         Tensor("d w", (WIDTH, WIDTH), "float32", "grads"), Tensor("d w2", (WIDTH, WIDTH), "float32", "grads"),
+        Tensor("d w1", (WIDTH, WIDTH), "float32", "grads.1"),
         Tensor("params", (2 * WIDTH * WIDTH,), "float32", "params"), Tensor("v", (9,), "float32", "state"),
         Tensor("grads", (2 * WIDTH * WIDTH,), "float32", "grads"), Tensor("sums", (4,), "float64", "sums"),
     )
@@ -111,6 +114,38 @@ def test_blocks_of_one_tensor_are_one_phase():
     assert [op.rows for op in phases.schedule((*one, RELU), TENSORS, BATCH, 3)] == [BATCH, BATCH, 0]
     (alone,) = phases.schedule(one[:1], TENSORS, BATCH, 1)
     assert alone.rows == 0
+
+
+def slices_of(dw, x, dy, count=2):
+    places = [dw, *(f"{dw}{index}" for index in range(1, count))]
+    return tuple(
+        Op("affine_bwd_dw", (place, None, Slice(x, index, count), Slice(dy, index, count), 0), "", slice=index,
+           slices=count) for index, place in enumerate(places))  # fmt: skip
+
+
+def test_gradients_by_slices_stand_among_ops_by_rows():
+    ops = affine("b", "a"), *slices_of("d w", "a", "b"), affine("c", "b"), LOSS
+    scheduled = phases.schedule(ops, TENSORS, BATCH, len(ops))
+    assert [op.end for op in scheduled] == [5] * 5
+    assert [op.slice for op in scheduled] == [None, 0, 1, None, None]
+    assert all(op.by_rows for op in scheduled)
+    assert {op.slices for op in scheduled} == {2} and scheduled[0].most(8) == 2
+    assert ends(affine("b", "a"), *slices_of("d w", "a", "b"), product("d w2", "a", "b")) == [3, 3, 3, 4]  # all rows
+
+
+def test_an_op_of_a_slice_by_itself_is_divided_like_any_other():
+    (alone,) = phases.schedule(slices_of("d w", "a", "b")[:1], TENSORS, BATCH, 1)
+    assert alone.slice is None and alone.slices == 0 and alone.most(8) == 8
+
+
+def test_of_one_slice_ops_follow_each_other_of_others_they_wait():
+    def add(begin, end, index):
+        return replace(sgd(begin, end), slice=index, slices=2)
+
+    assert ends(add(0, 9, 0), add(9, 20, 1), add(0, 5, 0), add(10, 12, 1)) == [4] * 4
+    assert ends(add(0, 9, 0), add(9, 20, 1), add(0, 5, 1)) == [2, 2, 3]
+    assert ends(*slices_of("d w", "a", "b"), add(0, 9, 0)) == [3] * 3      # the same part has made these
+    assert ends(*slices_of("d w", "a", "b"), add(0, 9, 1)) == [2, 2, 3]    # another has
 
 
 # ---- kernels that work row by row ------------------------------------------------------------------------------------

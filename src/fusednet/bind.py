@@ -235,9 +235,9 @@ def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tup
         alone = op.rows > 0 and op.rows < _LEAST_ROWS * threads
         work, end = (work if op.end == end and not alone else 0), op.end
         work += cost(op.kernel, arguments) if threads > 1 else 0
-        divided = rows if op.by_rows or op.slice is not None else 0 if alone else op.rows
-        most = min(threads, op.slices) if op.slices else threads
-        made.append(BoundOp(op.kernel, arguments, parts(work, most), 0 if alone else end, divided, op.slices, op.slice))
+        divided = rows if op.by_rows else 0 if alone else op.rows
+        shared = parts(work, op.most(threads))
+        made.append(BoundOp(op.kernel, arguments, shared, 0 if alone else end, divided, op.slices, op.slice))
     return tuple(reversed(made))
 
 

@@ -160,6 +160,10 @@ class Op:
     slice: int | None = None
     slices: int = 0
 
+    def most(self, threads: int) -> int:
+        """Between how many of so many threads its phase can be divided."""
+        return min(threads, self.slices) if self.slices else threads
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -266,7 +270,7 @@ def _text(plan: Plan, threads: int) -> str:
         if i == end:
             end = op.end
             work = sum(cost(each, plan.tensors, plan.batch) for each in plan.ops[i:end] if each.kernel in KERNELS)
-            shared = str(parts(work, threads)) if op.kernel in KERNELS else "-"
+            shared = str(parts(work, op.most(threads))) if op.kernel in KERNELS else "-"
         rows.append((f"{i:3}", shared, f"{op.kernel:{width}}  {_arguments(op)}", op.of))
     for number, shared, call, of in rows:
         lines.append(f"{number:3} {shared:>2} {call}{f'   ({of})' if of else ''}".rstrip())
