@@ -11,8 +11,9 @@ c) Then the whole way from the rows to their gradients is one phase (phases.py).
    once, are read by another core.
 d) What it brings depends on how far the cores are from each other; one thread alone pays for the sums of the slices.
    2026-11, speed over that without slices, 2 and 1 threads, Xeon of 2.5 GHz, Adam: 20-100-10 in batches of 200 1.31 and
-   0.97, of 128 1.21 and 0.98, of 1024 1.17 and 1.00; 64-64-64-10 of 200 1.43 and 0.96. With 32 rows in a slice,
-   17-64-64-6 in batches of 64, 1.03 and 0.95; with 79 KB of weights, 20-128-128-10 in batches of 200, 0.92 and 0.97.
+   0.97, of 128 1.21 and 0.98, of 1024 1.17 and 1.00; 64-64-64-10 of 200 1.43 and 0.96.
+e) Not with 32 rows in a slice (17-64-64-6 in batches of 64: 1.03 and 0.95), nor in four of 64 rows (64-64-64-10 in
+   batches of 256: one thread 0.93), nor with 79 KB of weights (20-128-128-10 in batches of 200: 0.92 and 0.97).
 """
 
 import numpy as np
@@ -20,8 +21,8 @@ import numpy as np
 from fusednet.arena import ALIGNMENT
 from fusednet.fuse import Chain
 
-ROWS = 64
-"""Of a slice at least."""
+ROWS = 128
+"""Of a slice at least; two slices may have half as many each."""
 
 CYCLES = 20_000
 """Of the products of a slice at least, about: threads that share less gain nothing."""
@@ -49,7 +50,7 @@ def count(chain: Chain, batch: int, dtype: str) -> int:
     if normalized or weights == 0 or weights * np.dtype(dtype).itemsize > WEIGHTS:
         return 0
     cycles = 3 * batch * weights // 16  # three products, their cost in kernels.def
-    most = min(MOST, batch // ROWS, cycles // CYCLES)
+    most = min(MOST, max(batch // ROWS, min(2, 2 * batch // ROWS)), cycles // CYCLES)
     return 1 << most.bit_length() - 1 if most > 1 else 0
 
 
