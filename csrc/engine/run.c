@@ -85,7 +85,7 @@ static void run_phase(const void *args, const fn_part *part)
             const int64_t each = op->slices > 0 ? fn_quotient(op->rows + op->slices - 1, op->slices) : 1;
             mine.rows = op->rows;
             fn_split(op->rows, each, part->index, part->count, &mine.first, &mine.last);
-            if (op->slice >= 0) {
+            if (op->slice >= 0) { /* one without rows is done, too: by the part of the last row */
                 const int64_t begin = op->slice * each, row = begin < op->rows ? begin : op->rows - 1;
                 if (row < mine.first || row >= mine.last) continue;
                 mine = (fn_part){.count = 1, .scratch = part->scratch};
@@ -111,6 +111,7 @@ static int shares_work(const fn_program *program)
 
 static int advance(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done);
 
+/* With the team, if there is something to share. */
 static int advance_on(fn_run *run, int64_t steps, double seconds, fn_team *team, int64_t *done)
 {
     if (!team || !(run->share.forced || shares_work(&run->program[0]))) return advance(run, steps, seconds, NULL, done);
