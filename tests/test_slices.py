@@ -11,7 +11,7 @@ from test_walkers import BATCH, ROWS, SOME, TAIL, WALKED, close, fitted, op_by_o
 from trainings import model
 
 import fusednet as fn
-from fusednet import fuse, phases, slices
+from fusednet import blocks, fuse, phases, planner, slices
 from fusednet.objective import Objective
 from fusednet.runner import NotFinite
 
@@ -150,13 +150,27 @@ def test_a_training_is_the_one_without_slices(training, dtype, monkeypatch):
     close(fitted(training, dtype, rows=FEW), whole, {"float32": 3e-5, "float64": 1e-12}[dtype], training.name)
 
 
-def test_a_slice_that_is_not_added_is_seen(monkeypatch, sliced):
-    from fusednet import planner
-
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_a_slice_that_is_not_added_is_seen(monkeypatch, sliced, index):
     whole = fitted(SLICED[0])
-    monkeypatch.setattr(planner.slices, "shares", lambda count, size, dtype, begin, end: [(0, begin, end - 1)])
-    with pytest.raises(AssertionError):
+    add = planner._plan_sum_of_slices
+
+    def add_others(b, layout):
+        add(b, layout)
+        b.ops = [op for op in b.ops if not (op.of == "gradient" and op.arguments[1].tensor == f"grads.{index}")]
+
+    monkeypatch.setattr(planner, "_plan_sum_of_slices", add_others)
+    with pytest.raises(AssertionError, match="is off by"):
         close(fitted(SLICED[0]), whole, 3e-5, "less")
+
+
+def test_gradients_in_blocks_have_no_slices(monkeypatch, sliced):
+    for name, value in (("LARGE", 1), ("BLOCK", 1), ("ROWS", 2)):
+        monkeypatch.setattr(blocks, name, value)
+    training = next(t for t in SLICED if planned(model(t), t, True)[1].whole is not None)
+    _, plan = planned(model(training), training, True)
+    assert plan.gradients == 0 and all(op.slice is None for op in plan.ops)
+    assert plan.whole.gradients == 1 and all(op.slice is None for op in plan.whole.ops)
 
 
 def test_the_gradient_for_other_optimizers_is_the_one_without_slices(monkeypatch):

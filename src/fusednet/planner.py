@@ -594,6 +594,7 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
         Code of `table.PRECISIONS`: how exact products are.
     """
     layout = params.layout(network)
+    in_blocks = blocks.of(layout, optimizer, network.dtype)
 
     def made(divided: dict) -> Plan:
         b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision)
@@ -601,13 +602,14 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
             _plan_total(b, loss, rows, weight, check)
             _plan_backward_in_blocks(b, done, dz, optimizer, layout, seed, divided, check)
         else:
+            if not in_blocks:  # beside a plan in blocks stands one to the same bits
+                b.slices = slices.count(chain, batch, network.dtype)
             _plan_backward(b, done, dz, layout, seed)
             _plan_total(b, loss, rows, weight, check)
             _plan_update(b, optimizer, layout, check)
         return b.finish("train", chain)
 
-    divided = blocks.of(layout, optimizer, network.dtype)
-    return replace(made(divided), whole=made({}) if divided and check else None)
+    return replace(made(in_blocks), whole=made({}) if in_blocks and check else None)
 
 
 def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int = 0, precision: int = 0) -> Plan:
@@ -615,6 +617,7 @@ def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int 
     "grads", for optimizers of others; arguments as for `train`."""
     layout = params.layout(network)
     b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, (), seed, precision)
+    b.slices = slices.count(chain, batch, network.dtype)
     _plan_backward(b, done, dz, layout, seed)
     _plan_sum_of_slices(b, layout)
     _plan_total(b, loss, rows, weight, check=False)
@@ -635,7 +638,6 @@ def _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision):
     x = _plan_input(b, feed)
     y, weight = _plan_targets(b, feed)
     _parameters(b, chain, layout)
-    b.slices = slices.count(chain, batch, network.dtype)
     done = _plan_forward(b, chain, x, training=True, seed=seed)
     last = done[-1]
     z = last.y

@@ -1,6 +1,6 @@
 """Gradients by slices of the batch: into how many its rows are divided, and who adds up which elements.
 
-Reads fuse.py (stages); read by planner.py, whose ops say of which slice they are, and by phases.py's rules.
+Reads fuse.py (stages), arena.py (lines); read by planner.py, whose ops then say of which slice they are (`Op.slice`).
 
 a) The gradient of a kernel is a sum over all rows. Divided by its elements, each thread reads all rows of both factors,
    half of them from the other core; divided by rows, it reads what it has written itself, and what goes from core to
@@ -11,7 +11,8 @@ c) Then the whole way from the rows to their gradients is one phase (phases.py).
    once, are read by another core.
 d) What it brings depends on how far the cores are from each other; one thread alone pays for the sums of the slices.
    2026-11, speed over that without slices, 2 and 1 threads, Xeon of 2.5 GHz, Adam: 20-100-10 in batches of 200 1.31 and
-   0.97, of 128 1.21 and 0.98, of 1024 1.17 and 1.00; 64-64-64-10 of 200 1.43 and 0.96.
+   0.97, of 128 1.21 and 0.98, of 1024 1.17 and 1.00; 64-64-64-10 of 200 1.43 and 0.96. Not measured: four cores and
+   more, of which as many as there are slices share a batch.
 e) Not with 32 rows in a slice (17-64-64-6 in batches of 64: 1.03 and 0.95), nor in four of 64 rows (64-64-64-10 in
    batches of 256: one thread 0.93), nor with 79 KB of weights (20-128-128-10 in batches of 200: 0.92 and 0.97).
 """
