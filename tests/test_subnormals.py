@@ -34,28 +34,24 @@ def _products() -> np.ndarray:
     return ops.affine(np.full((ROWS, FEATURES), SMALL, np.float32), np.full((FEATURES, UNITS), SMALL, np.float32))
 
 
-@pytest.fixture
-def native():
-    if "native" not in backends.available():
-        pytest.skip("no native backend")
-    backends.select("native")
+pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_training_flushes_them(native, threads, forced_parts):
+def test_a_training_flushes_them(threads, forced_parts):
     forced_parts(16, team=threads)
     assert (_steps(epochs=500) == 0).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_mode_is_put_back(native, threads, forced_parts):
+def test_the_mode_is_put_back(threads, forced_parts):
     forced_parts(16, team=threads)
     _steps(epochs=100)
     assert (_squares() > 0).all()
     assert all((_products() > 0).all() for _ in range(10))
 
 
-def test_it_is_the_trainings_thread_alone(native):
+def test_it_is_the_trainings_thread_alone():
     seen = []
     stop = threading.Event()
     other = threading.Thread(target=lambda: [seen.append(_squares().min()) for _ in iter(stop.is_set, True)])
@@ -67,7 +63,7 @@ def test_it_is_the_trainings_thread_alone(native):
     assert min(seen) > 0
 
 
-def test_python_within_a_step_has_its_own_mode(native):
+def test_python_within_a_step_has_its_own_mode():
     seen = []
 
     def loss(y_true, y_pred):
@@ -78,7 +74,7 @@ def test_python_within_a_step_has_its_own_mode(native):
     assert seen and min(seen) > 0
 
 
-def test_callbacks_have_it_too(native):
+def test_callbacks_have_it_too():
     seen = []
 
     class Look(fn.callbacks.Callback):
@@ -89,7 +85,7 @@ def test_callbacks_have_it_too(native):
     assert seen and min(seen) > 0
 
 
-def test_a_run_that_ends_with_an_error_puts_it_back(native):
+def test_a_run_that_ends_with_an_error_puts_it_back():
     model = fn.Sequential([fn.Dense(UNITS)])
     model.compile(fn.SGD(1e30), "mse")
     x = np.ones((ROWS, FEATURES), np.float32)
@@ -98,7 +94,7 @@ def test_a_run_that_ends_with_an_error_puts_it_back(native):
     assert (_squares() > 0).all()
 
 
-def test_predictions_and_evaluations_keep_them(native):
+def test_predictions_and_evaluations_keep_them():
     model = fn.Sequential([fn.Dense(UNITS, use_bias=False)])
     model.compile("sgd", "mse")
     model.build(FEATURES)
@@ -109,5 +105,5 @@ def test_predictions_and_evaluations_keep_them(native):
 
 
 def test_without_native_code_they_stay():
-    backends.select("numpy")
+    backends.select("numpy")  # the fixture puts back what was chosen
     assert (_steps() != 0).all()
