@@ -24,8 +24,6 @@ f) What the ops of a phase read or write is all there at the same time: arena.py
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from fusednet.arena import Tensor, names
 from fusednet.backends.table import KERNELS, Kernel
 from fusednet.plan import Loaded, Op, Part, cost
@@ -83,7 +81,7 @@ def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
     return op.rows == before.rows and any(tensors[name].region == "work" for name in one & other)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Access:
     """What an op does to a tensor: all of it, or elements begin to end of a flat one; `rows`: each part to its share of
     the batch's rows ("m") or of so many."""
@@ -110,6 +108,8 @@ class _Looked:
         self.kernel: Kernel | None = KERNELS.get(op.kernel)
         self.rows: str | int | None = op.rows or None
         self.accesses: list[_Access] = []
+        self.touched: set[str] = set()
+        self.written: set[str] = set()
         if self.kernel is None:
             return
         named = [
@@ -121,7 +121,7 @@ class _Looked:
             self.rows is None
             and self.kernel.rows is not None
             and all(tensor.shape[0] in ("m", "rows") for parameter, _, tensor in named if parameter.written)
-            and sum(_bytes(tensor) for _, _, tensor in named if tensor.region == "params") <= _WEIGHTS
+            and sum(tensor.bytes(0) for _, _, tensor in named if tensor.region == "params") <= _WEIGHTS
         ):
             self.rows = "m"
         size = next(parameter.shape[0] for parameter in self.kernel.parameters if parameter.written)
@@ -131,22 +131,24 @@ class _Looked:
             part = (argument.begin, argument.end) if isinstance(argument, Part) else (0, float("inf"))
             rows = self.rows if parameter.shape[:1] == (size,) else None
             self.accesses.append(_Access(tensor, *part, parameter.written, rows))
+            memory = tensor.name if tensor.region == "work" else tensor.region  # what overlaps lies in the same
+            self.touched.add(memory)
+            if parameter.written:
+                self.written.add(memory)
 
     def joins(self, other: "_Looked") -> bool:
         """Whether this op can stand in one phase with an earlier one."""
         if self.kernel is None or other.kernel is None:
             return False
+        if self.written.isdisjoint(other.touched) and other.written.isdisjoint(self.touched):
+            return True
         loads = any(isinstance(argument, Loaded) for argument in self.op.arguments)  # before its phase begins
         if not self.kernel.split and not other.kernel.split and not loads:
             return True  # the same thread does both, in order
         if self.op.slice is not None and self.op.slice == other.op.slice:
             return True  # the same part does both, in order
         return not any(
-            mine.overlaps(its) and (mine.writes or its.writes) and not (mine.rows and mine.rows == its.rows)
+            (mine.writes or its.writes) and not (mine.rows and mine.rows == its.rows) and mine.overlaps(its)
             for mine in self.accesses
             for its in other.accesses
         )
-
-
-def _bytes(tensor: Tensor) -> int:
-    return int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize

@@ -304,7 +304,8 @@ def cost(op: Op, tensors: dict[str, Tensor], batch: int) -> int:
     for parameter, argument in zip(KERNELS[op.kernel].parameters, op.arguments, strict=True):
         if parameter.role == "int" and isinstance(argument, int):
             values[parameter.name] = argument
-        values |= dict(zip(parameter.shape, _extents(argument, tensors, batch), strict=False))
+        if parameter.shape:
+            values |= dict(zip(parameter.shape, _extents(argument, tensors, batch), strict=False))
     return KERNELS[op.kernel].cost(values)
 
 
@@ -322,7 +323,9 @@ def _extents(argument, tensors: dict[str, Tensor], batch: int) -> tuple:
     if isinstance(argument, Slice):
         begin, end = argument.of(batch)
         return end - begin, tensors[name].shape[1]
-    shape = tuple(extent if isinstance(extent, int) else batch for extent in tensors[name].shape)
+    shape = tensors[name].shape
+    if "m" in shape or "rows" in shape:
+        shape = tuple(extent if isinstance(extent, int) else batch for extent in shape)
     if isinstance(argument, Flat) or (isinstance(argument, Rows) and argument.flat):
         size = 1
         for extent in shape:
