@@ -425,9 +425,25 @@ def test_the_bound_is_above_the_gradient(training, small, monkeypatch):
 
 def test_a_bound_that_is_too_low_is_seen(small, monkeypatch):
     monkeypatch.setitem(blocks._MOST, "float64", np.finfo(np.float64).max)
-    monkeypatch.setattr(blocks, "_growth", lambda stage: 0.05)
+    monkeypatch.setattr(blocks, "_growth_of_one", lambda stage: 0.05)
     found = [pair for training in BOUNDED for pair in bounds(training, small)]
     assert len(found) > 50 and any(gradient > bound for gradient, bound in found)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("normalized", [8, 9])
+def test_no_blocks_where_the_bound_cannot_hold(normalized, check, small):
+    """Each normalisation brings it up by 8000; so many times as 1e32 would overflow it, which NumPy would tell."""
+    small()
+    layers = [layer for _ in range(normalized) for layer in (fn.Dense(96), fn.BatchNormalization(), fn.ReLU())]
+    made = fn.Sequential([*layers, fn.Dense(3)])
+    made.compile("adam", "mse")
+    made.build(FEATURES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plan = made.plan("train", batch=BATCH, check=check)
+    assert any(op.rows for op in plan.ops) == (normalized == 8 or not check)
+    assert (plan.whole is not None) == (normalized == 8 and check)
 
 
 @pytest.mark.parametrize("penalty, divided", [(None, False), (fn.L2(0.0), False), (fn.L2(1e-4), True)])

@@ -56,7 +56,7 @@ ARROWS = {
     "fusednet.plan": ("fusednet.arena", "fusednet.backends.table", "fusednet.spec"),
     "fusednet.phases": ("fusednet.arena", "fusednet.backends.table", "fusednet.plan"),
     "fusednet.blocks": (
-        *("fusednet.backends.table", "fusednet.optimizers", "fusednet.params", "fusednet.plan"),
+        *("fusednet.backends.table", "fusednet.fuse", "fusednet.optimizers", "fusednet.params", "fusednet.plan"),
     ),
     "fusednet.slices": ("fusednet.arena", "fusednet.fuse"),
     "fusednet.planner": (

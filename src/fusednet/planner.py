@@ -594,10 +594,13 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
         Code of `table.PRECISIONS`: how exact products are.
     """
     layout = params.layout(network)
+    chain = fuse.chain(network, loss, training=True)
     in_blocks = blocks.of(layout, optimizer, network.dtype)
+    if check and not blocks.bounded(chain, network.dtype):
+        in_blocks = {}
 
     def made(divided: dict) -> Plan:
-        b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision)
+        b, done, dz, rows, weight = _plan_to_loss(network, chain, loss, feed, batch, layout, metrics, seed, precision)
         if divided:
             _plan_total(b, loss, rows, weight, check)
             _plan_backward_in_blocks(b, done, dz, optimizer, layout, seed, divided, check)
@@ -616,7 +619,8 @@ def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int 
     """The plan of a training step without its update: loss and penalties added to the sums, their gradient left in
     "grads", for optimizers of others; arguments as for `train`."""
     layout = params.layout(network)
-    b, chain, done, dz, rows, weight = _plan_to_loss(network, loss, feed, batch, layout, (), seed, precision)
+    chain = fuse.chain(network, loss, training=True)
+    b, done, dz, rows, weight = _plan_to_loss(network, chain, loss, feed, batch, layout, (), seed, precision)
     b.slices = slices.count(chain, batch, network.dtype)
     _plan_backward(b, done, dz, layout, seed)
     _plan_sum_of_slices(b, layout)
@@ -627,13 +631,12 @@ def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int 
     return b.finish("gradient", chain)
 
 
-def _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision):
+def _plan_to_loss(network, chain, loss, feed, batch, layout, metrics, seed, precision):
     """A plan begun: from the rows to the loss and its gradient with respect to the last stage's output.
 
-    Returns the builder, the chain, its stages as they were done, and the names of that gradient, of the rows' losses,
-    of their weights.
+    Returns the builder, the chain's stages as they were done, and the names of that gradient, of the rows' losses, of
+    their weights.
     """
-    chain = fuse.chain(network, loss, training=True)
     b = _Builder(network, batch, precision)
     x = _plan_input(b, feed)
     y, weight = _plan_targets(b, feed)
@@ -644,7 +647,7 @@ def _plan_to_loss(network, loss, feed, batch, layout, metrics, seed, precision):
     _plan_metrics(b, loss, chain, metrics, z, y, weight, feed)
     overwritten = last.stage.activation.kind == "linear" and last.stage.kind in ("affine", "batch_norm")
     dz = z if overwritten and not isinstance(loss, Custom) else b.work("loss.dz", "m", chain.outputs)
-    return b, chain, done, dz, _plan_loss(b, loss, chain, z, dz, y, weight, feed), weight
+    return b, done, dz, _plan_loss(b, loss, chain, z, dz, y, weight, feed), weight
 
 
 def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: tuple[Metric, ...] = (),
