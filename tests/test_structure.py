@@ -75,6 +75,10 @@ ARROWS = {
     "fusednet.predictor": (
         *("fusednet.backends", "fusednet.memory", "fusednet.plan", "fusednet.runner", "fusednet.threads"),
     ),
+    "fusednet.stepper": (
+        *("fusednet.backends", "fusednet.backends.interp", "fusednet.memory", "fusednet.plan", "fusednet.runner"),
+        "fusednet.threads",
+    ),
     "fusednet.objective": ("fusednet.runner", "fusednet.spec", "fusednet.trainer"),
     "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
     "fusednet.trainer": (
@@ -92,7 +96,7 @@ ARROWS = {
         *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
-        *("fusednet.streams", "fusednet.summary", "fusednet.trainer"),
+        *("fusednet.stepper", "fusednet.streams", "fusednet.summary", "fusednet.trainer"),
     ),
     "fusednet.folds": ("fusednet.errors",),
     "fusednet.pool": ("fusednet.callbacks", "fusednet.feed", "fusednet.params", "fusednet.threads"),

@@ -20,8 +20,9 @@ from fusednet.memory import Memory
 from fusednet.metrics import Metric
 from fusednet.metrics import resolve_all as resolve_metrics
 from fusednet.predictor import LEAST_ROWS, Predictor
-from fusednet.runner import NotFinite, Runner
+from fusednet.runner import NotFinite
 from fusednet.spec import BatchNormalization, Dense, Dropout, Layer, Network
+from fusednet.stepper import Stepper
 from fusednet.streams import StreamRows
 
 _PLANS = 64  # are kept
@@ -97,15 +98,15 @@ class Sequential:
         self.training: trainer.Fit | None = None
         self.rate_by_hand: float | None = None  # where it was set by hand, in place of the schedule
         self._plans: dict = {}
-        self._predictor = Predictor()
+        self._predictor, self._stepper = Predictor(), Stepper()
 
     def __getstate__(self) -> dict:
         """What is pickled and copied: all but what is made anew."""
-        return vars(self) | {"_plans": {}, "_predictor": None, "training": None}
+        return vars(self) | {"_plans": {}, "_predictor": None, "_stepper": None, "training": None}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._predictor = Predictor()
+        self._predictor, self._stepper = Predictor(), Stepper()
 
     def _draw_by(self, seed: int) -> None:
         words = np.random.SeedSequence(seed).generate_state(3, np.uint64)
@@ -504,15 +505,13 @@ class Sequential:
         self._take(data, None)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
         self.memory.prepare(self.optimizer_spec, gradients=made.gradients)
-        cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
-        cursor[interp.STEP] = self.step
-        runner = Runner(made, self.memory, data.source(), cursor=cursor, scalars=self.scalars)
+        step = self.step
         try:
-            progress = runner.advance(1, leave=trainer.leave(self.loss))
+            sums = self._stepper(made, self.memory, data.source(), step, self.scalars, trainer.leave(self.loss))
         except NotFinite as problem:
             raise ArithmeticError(f"train_on_batch: {problem}; the weights are those before it") from None
-        self.left.cursor[interp.STEP] = cursor[interp.STEP]
-        return self._answer(trainer.results(made, progress.epochs[0]), return_dict)
+        self.left.cursor[interp.STEP] = step + 1
+        return self._answer(trainer.results(made, sums), return_dict)
 
     def _answer(self, logs: dict[str, float], return_dict: bool):
         if return_dict:

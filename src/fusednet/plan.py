@@ -13,6 +13,7 @@ d) A plan that changes weights before it has all gradients (blocks.py) has anoth
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from fusednet.arena import Tensor
 from fusednet.backends.table import KERNELS, chunks, parts
@@ -229,7 +230,7 @@ class Plan:
     fused: tuple[str, ...]
     whole: "Plan | None" = None
 
-    @property
+    @cached_property
     def gradients(self) -> int:
         """How many vectors of all weights' gradients the plan writes: one for each slice of the batch, or none."""
         return sum(tensor.region == name and name.split(".")[0] == "grads" for name, tensor in self.tensors.items())

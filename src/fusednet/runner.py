@@ -115,7 +115,7 @@ class Runner:
         self.sums = np.zeros(len(plan.sums)) if sums is None else sums
         self.batch = min(plan.batch, source.rows)
         self.steps_per_epoch = steps_per_epoch or -(-source.rows // self.batch)
-        self._scalars = scalars
+        self.scalars = scalars
         self._steps = 64  # of the next call; grows to what SECONDS allow
         self._records = np.empty((min(_MOST_EPOCHS, max(1, _MOST_STEPS // self.steps_per_epoch)), len(plan.sums)))
         self._follows: tuple[Runner, int] | None = None  # what `follow` said
@@ -164,7 +164,7 @@ class Runner:
         table = np.empty((steps, len(self.plan.scalars)))
         if self.plan.scalars:
             at = np.arange(int(self.cursor[interp.STEP]), int(self.cursor[interp.STEP]) + steps)
-            values = self._scalars(at)
+            values = self.scalars(at)
             for column, scalar in enumerate(self.plan.scalars):
                 np.multiply(values[scalar.name], scalar.factor, out=table[:, column])
         return table
