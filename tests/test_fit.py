@@ -487,6 +487,35 @@ def test_a_loss_function_that_fails_leaves_the_model_at_the_last_whole_step():
     assert other.fit(X, X[:, 0], epochs=3).history == history.history
 
 
+@pytest.mark.parametrize("python", [False, True], ids=["engine", "python"])
+@pytest.mark.parametrize("ask", [
+    lambda model: model.evaluate(X[:5], X[:5, :1]),
+    lambda model: model.evaluate(np.tile(X, (30, 1)), np.tile(X[:, :1], (30, 1))),
+    lambda model: model.predict(X),
+], ids=["evaluate", "evaluate more", "predict"])
+def test_a_loss_function_may_ask_the_model(ask, python, in_python):
+    """What the step has made so far stays as it is."""
+    in_python(python)
+
+    def trained(asks: bool):
+        asking = []
+
+        def mine(y_true, y_pred):
+            if asks and not asking:  # an evaluation calls it, too
+                asking.append(True)
+                ask(model)
+                asking.clear()
+            return squared_loss(y_pred, y_true)
+
+        model = fn.Sequential([fn.Dense(5, "tanh"), fn.Dense(1)], seed=4)
+        model.compile(fn.SGD(0.1), mine)
+        model.train_on_batch(X, X[:, :1])
+        history = model.fit(X, X[:, :1], epochs=2, validation_split=0.2).history
+        return history, model.memory.params.tobytes(), model.evaluate(X, X[:, :1])
+
+    assert trained(True) == trained(False)
+
+
 # ---- what x and y may be ---------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,9 @@ c) Gradients, moments and the arena are made when training begins; a network tha
    gradients are in its arena, in blocks (blocks.py), unless something asks for all of them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from fusednet import initializers, params
@@ -64,6 +67,7 @@ class Memory:
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
         self._arenas: dict[str, np.ndarray] = {}
+        self._within = 0  # steps that were left for Python
 
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """The weight arrays as views of a flat vector, in the order of the layers."""
@@ -184,13 +188,23 @@ class Memory:
     def arena(self, nbytes: int, mode: str) -> np.ndarray:
         """At least `nbytes` bytes; the same memory as long as it is large enough.
 
-        Predictions have an arena of their own, because somebody may ask for one within a step (a loss of his own, a
-        callback); trainings and evaluations take turns, between steps.
+        Predictions have an arena of their own; trainings and evaluations take turns, between steps. Who asks within a
+        step has another (`within_step`).
         """
-        of = "predict" if mode == "predict" else "train"
+        of = "predict" if mode == "predict" else f"train {self._within}"
         if of not in self._arenas or self._arenas[of].size < nbytes:
             self._arenas[of] = params.empty(nbytes, np.uint8)
         return self._arenas[of]
+
+    @contextmanager
+    def within_step(self) -> Iterator[None]:
+        """While Python does something within a step, a loss of the user's say, what the step has in the arena stays,
+        though the user may evaluate the model there."""
+        self._within += 1
+        try:
+            yield
+        finally:
+            self._within -= 1
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the arena, by the names that plans give them."""

@@ -289,4 +289,5 @@ class Runner:
         program = self._programs[self.rows_left < self.batch]
         op = program.ops[int(self.cursor[interp.OP]) - 1]
         position = int(self.cursor[interp.POSITION])
-        leave(*(interp.resolve(argument, numbers, position) for argument in op.arguments))
+        with self._memory.within_step():
+            leave(*(interp.resolve(argument, numbers, position) for argument in op.arguments))
