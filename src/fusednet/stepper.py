@@ -75,7 +75,9 @@ class Stepper:
 
 
 def _same(some: list, others: list) -> bool:
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+    """Whether both have the same objects and equal numbers."""
+    pairs = zip(some, others, strict=False)
+    return len(some) == len(others) and all(a is b or (isinstance(a, int) and a == b) for a, b in pairs)
 
 
 def _copied(rows: Source) -> Source:
