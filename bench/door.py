@@ -105,15 +105,21 @@ def predictions(threads: int, seconds: float) -> list[list[str]]:
 def trainings(seconds: float) -> list[list[str]]:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((4096, TINY[0]), np.float32), rng.integers(0, TINY[-1], 4096)
-    model = network(TINY)
+    model, kept, changing = (network(TINY) for _ in range(3))
 
     def first():
         network(TINY).fit(x[:256], y[:256], batch_size=16)
+
+    def changed():
+        for rows in (16, 15):
+            changing.train_on_batch(x[:rows], y[:rows])
 
     calls = {
         "fit, no epochs": lambda: model.fit(x, y, batch_size=16, epochs=0),
         "fit again, 16 steps": lambda: model.fit(x[:256], y[:256], batch_size=16),
         "a new model and its first fit, 16 steps": first,
+        "train_on_batch, 16 rows": lambda: kept.train_on_batch(x[:16], y[:16]),
+        "train_on_batch twice, 16 and 15 rows": changed,
     }
     found = in_turns({name: rounds_of(call) for name, call in calls.items()}, seconds)
     return [["training, 4-16-3", "time", "median"],
