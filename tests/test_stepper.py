@@ -18,14 +18,7 @@ from fusednet import backends, stepper
 ROWS, FEATURES, OUTPUTS = 40, 7, 3
 
 
-@pytest.fixture(autouse=True)
-def two_threads(monkeypatch):
-    """And afterwards the backend and the threads that there were."""
-    monkeypatch.setattr(backends, "_current", None)
-    threads = fn.get_num_threads()
-    fn.set_num_threads(2)
-    yield
-    fn.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 
 
 @pytest.fixture
@@ -42,10 +35,10 @@ def made(monkeypatch) -> list:
     return runners
 
 
-def network(loss="sparse_categorical_crossentropy") -> fn.Sequential:
+def network() -> fn.Sequential:
     model = fn.Sequential([fn.Normalization(), fn.Dense(12), fn.BatchNormalization(), fn.ReLU(), fn.Dropout(0.3),
                            fn.Dense(OUTPUTS, kernel_regularizer=fn.L2(1e-3))], seed=4)
-    model.compile(fn.Adam(fn.CosineDecay(0.05, 30)), loss, ["accuracy"] if isinstance(loss, str) else [])
+    model.compile(fn.Adam(fn.CosineDecay(0.05, 30)), "sparse_categorical_crossentropy", ["accuracy"])
     return model
 
 
@@ -98,7 +91,7 @@ def grown(seed: int = 4) -> fn.Sequential:
 @pytest.mark.parametrize("change", CHANGES)
 def test_steps_follow_what_is_changed(change):
     def trained(keeping: bool):
-        backends.select()
+        backends.select("native")
         fn.set_num_threads(2)  # some changes change them
         model, told = network(), []
         for number in range(6):

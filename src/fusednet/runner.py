@@ -66,6 +66,12 @@ class Source:
     def rows(self) -> int:
         return len(self.x) if self.chosen is None else len(self.chosen)
 
+    def fill(self, other) -> None:
+        """Copy x, y and weight of `other`, of as many rows, to where these lie."""
+        for name in ("x", "y", "weight"):
+            if getattr(self, name) is not None:
+                np.copyto(getattr(self, name), getattr(other, name), casting="unsafe")
+
 
 @dataclass
 class Progress:

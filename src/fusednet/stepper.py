@@ -59,7 +59,7 @@ class Stepper:
         kept, self._kept = self._kept, None
         if kept is not None and _same(kept[0], wanted):
             runner = kept[1]
-            _copy(rows, runner.source)
+            runner.source.fill(rows)
         else:
             small = sum(array.nbytes for array in (rows.x, rows.y, rows.weight) if array is not None) <= _COPIED_BYTES
             runner = Runner(made, memory, _copied(rows) if small else rows)
@@ -82,9 +82,3 @@ def _same(some: list, others: list) -> bool:
 
 def _copied(rows: Source) -> Source:
     return Source(*(None if array is None else np.array(array, order="C") for array in (rows.x, rows.y, rows.weight)))
-
-
-def _copy(rows: Source, to: Source) -> None:
-    for array, place in ((rows.x, to.x), (rows.y, to.y), (rows.weight, to.weight)):
-        if array is not None:
-            np.copyto(place, array, casting="no")

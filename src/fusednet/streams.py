@@ -145,10 +145,7 @@ class StreamRunner:
                 self._end_epoch(progress)
                 return progress
             runner, source = self._runner(len(batch.x))
-            np.copyto(source.x, batch.x, casting="unsafe")
-            source.y[...] = batch.y
-            if source.weight is not None:
-                source.weight[...] = batch.weight
+            source.fill(batch)
             runner.advance(1, leave=leave)
             progress.steps += 1
             if self.cursor[interp.EPOCH_STEP] == self._rows.steps_per_epoch:
