@@ -49,6 +49,30 @@ def test_probabilities_are_averaged_and_not_logits():
     assert (plain.predict_classes(X) == Y).mean() > 0.5
 
 
+def test_sure_members_keep_their_logits():
+    """A probability near 1 has no digits left for what is missing to it."""
+    z = np.float32([[-100], [-45], [-30], [0.5], [30], [36], [40], [100]])
+    members = []
+    for slope in (1.0, 1.25):
+        model = fn.Sequential([fn.Dense(1)], seed=0)
+        model.compile("sgd", "binary_crossentropy")
+        model.build(1)
+        model.set_weights([np.float32([[slope]]), np.zeros(1, np.float32)])
+        members.append(model)
+    assert np.allclose(Ensemble.of(members[:1]).predict(z), z, rtol=1e-6, atol=0)
+    both = Ensemble.of(members).predict(z)
+    assert np.allclose(both, -Ensemble.of(members).predict(-z), rtol=1e-6, atol=0)
+    far = z[:, 0] >= 30  # there 1 - p is e^-z: log 2 - log(e^-z + e^-1.25z)
+    wide = z[far].astype(np.float64)
+    assert np.allclose(both[far], np.log(2) + wide - np.log1p(np.exp(-0.25 * wide)), rtol=1e-6, atol=0)
+    several = fn.Sequential([fn.Dense(3)], seed=0)
+    several.compile("sgd", "sparse_categorical_crossentropy")
+    several.build(1)
+    several.set_weights([np.float32([[0, 1, 2]]), np.zeros(3, np.float32)])
+    logits = Ensemble.of([several]).predict(np.float32([[500]]))
+    assert np.allclose(logits - logits.max(), [[-1000, -500, 0]], rtol=1e-6)
+
+
 def test_binary_and_numbers():
     ensemble = Ensemble(binary, 3, seed=4)
     labels = Y == "ash"

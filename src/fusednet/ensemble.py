@@ -8,6 +8,7 @@ b) The mean is taken of what can be averaged: of probabilities, not of logits. W
 c) One file holds all, as data only; it is written whole or not at all, as a model's is.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -163,12 +164,13 @@ class Ensemble:
         self._need_members("predict")
         data = self.members[0].prepare(x)
         kind = _logits(self.members[0])
-        total = np.zeros((len(data.x), self.members[0].network.outputs))
-        for model in self.members:
-            out = model.predict(data.x, batch_size=batch_size).astype(np.float64)
-            total += _probabilities(out, kind)
-        mean = total / len(self.members)
-        return _as_logits(mean, kind).astype(self.members[0].dtype)
+        outputs = (model.predict(data.x, batch_size=batch_size).astype(np.float64) for model in self.members)
+        if not kind:
+            mean = sum(outputs) / len(self.members)
+        else:
+            logs = functools.reduce(np.logaddexp, (_log_probabilities(out, kind) for out in outputs))
+            mean = logs[0] - logs[1] if kind == "sigmoid" else logs - np.log(len(self.members))
+        return mean.astype(self.members[0].dtype)
 
     def predict_classes(self, x) -> np.ndarray:
         """The class of each row that is likeliest on the mean, as y had it.
@@ -252,16 +254,9 @@ def _logits(model: Sequential) -> str:
     return (model.loss.head or "") if model.loss is not None and last == "linear" else ""
 
 
-def _probabilities(out: np.ndarray, kind: str) -> np.ndarray:
-    if kind == "softmax":
-        out = np.exp(out - out.max(axis=1, keepdims=True))
-        return out / out.sum(axis=1, keepdims=True)
-    return 1 / (1 + np.exp(-out)) if kind == "sigmoid" else out
-
-
-def _as_logits(mean: np.ndarray, kind: str) -> np.ndarray:
-    if not kind:
-        return mean
-    tiny = np.finfo(np.float64).tiny
-    logits = np.log(np.maximum(mean, tiny))
-    return logits - np.log(np.maximum(1 - mean, tiny)) if kind == "sigmoid" else logits
+def _log_probabilities(out: np.ndarray, kind: str) -> np.ndarray:
+    """Logarithms of the probabilities that logits stand for; of a sigmoid those of yes and of no, exact on both sides."""
+    if kind == "sigmoid":
+        return np.stack([-np.logaddexp(0, -out), -np.logaddexp(0, out)])
+    out = out - out.max(axis=1, keepdims=True)
+    return out - np.log(np.exp(out).sum(axis=1, keepdims=True))
