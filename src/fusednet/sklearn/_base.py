@@ -243,6 +243,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _begin_curves(self, parameters) -> None:
         """What a training writes on; where it goes on, as far as the one before has left it."""
         early, known = parameters["early_stopping"], vars(self)
+        if known.get("_scored_by") != parameters["validation_metric"]:  # the best of one kind is none of another
+            known.pop("best_validation_score_", None)
+        self._scored_by = parameters["validation_metric"]
         loss, score = known.get("best_loss_"), known.get("best_validation_score_")
         if score is None:
             known.pop("_best_weights", None)

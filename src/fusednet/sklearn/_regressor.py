@@ -90,13 +90,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if poisson and (y < 0).any():
             raise ValueError(f"{'y_val' if held else 'y'} has values below 0; the loss 'poisson' wants counts or rates "
                              "of at least 0")
+        link = "exp" if poisson else "identity"
         if first:
             self.n_outputs_ = y.shape[1]
-            self.out_activation_ = "exp" if poisson else "identity"
+            self.out_activation_ = link
             self._units = None  # that outputs are shifted and scaled by, whatever is set after the fit
             if parameters["normalize_y"] and not poisson:
-                deviation = y.std(axis=0)
-                self._units = y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+                deviation = y.std(axis=0, dtype=np.float64)  # sums of many float32 numbers have few digits
+                self._units = y.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+        elif link != self.out_activation_:
+            raise ValueError(f"the loss is {parameters['loss']!r}, whose outputs are "
+                             f"{'logarithms of y' if poisson else 'y itself'}; in the fit before they were "
+                             f"{'y itself' if poisson else 'logarithms of y'}; wanted a loss of the same kind to go on, "
+                             "or a new fit (warm_start=False)")
         if y.shape[1] != self.n_outputs_:
             raise ValueError(f"{'y_val' if held else 'y'} has {y.shape[1]} columns; wanted {self.n_outputs_}, as "
                              f"{'y has' if held else 'in the fit before'}")

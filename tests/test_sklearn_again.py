@@ -1,0 +1,70 @@
+"""Estimators that are fitted again with other settings, and targets that strain their dtype."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from fusednet.sklearn import MLPClassifier, MLPRegressor
+
+RNG = np.random.default_rng(3)
+X = RNG.standard_normal((90, 4))
+RATES = np.exp(X[:, 0])
+CLASSES = (X[:, 0] > 0).astype(int)
+
+
+@pytest.mark.parametrize(("before", "after"), [("squared_error", "poisson"), ("poisson", "huber")])
+@pytest.mark.parametrize("normalize_y", [False, True])
+def test_another_link_is_refused(before, after, normalize_y):
+    """The network's outputs are logarithms with one loss, y itself with the other."""
+    fitted = MLPRegressor(before, random_state=0, max_iter=5, warm_start=True, tol=0, normalize_y=normalize_y)
+    with pytest.warns(match="hasn't converged"):
+        fitted.fit(X, RATES)
+    predicted = fitted.predict(X)
+    fitted.set_params(loss=after)
+    for again in (fitted.fit, fitted.partial_fit):
+        with pytest.raises(ValueError, match=f"the loss is '{after}', whose outputs are .*warm_start=False"):
+            again(X, RATES)
+        assert np.array_equal(fitted.predict(X), predicted)
+    with pytest.warns(match="hasn't converged"):
+        fitted.set_params(warm_start=False).fit(X, RATES)
+    assert fitted.out_activation_ == ("exp" if after == "poisson" else "identity")
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float16, 500.0), (np.float32, 1e20)])
+def test_units_have_more_digits_than_y(dtype, scale):
+    y = (X[:, 0] * scale + 2 * scale).astype(dtype)
+    fitted = MLPRegressor(normalize_y=True, random_state=0, max_iter=300, learning_rate_init=0.01).fit(X, y)
+    assert fitted.score(X, y.astype(np.float64)) > 0.9
+
+
+def test_units_of_many_rows():
+    y = np.random.default_rng(0).standard_normal((300_000, 2)).astype(np.float32) + 3000
+    fitted = MLPRegressor(normalize_y=True)
+    target = fitted._target(y, fitted.get_params(), True)
+    assert np.allclose(fitted._units, [y.mean(axis=0, dtype=np.float64), y.std(axis=0, dtype=np.float64)], rtol=1e-12)
+    assert np.allclose(target.mean(axis=0), 0, atol=1e-9)
+    assert np.allclose(target.std(axis=0), 1, rtol=1e-9)
+
+
+def test_scores_of_another_metric_are_not_compared():
+    settings = {"warm_start": True, "early_stopping": True, "random_state": 0, "max_iter": 3}
+    fitted = MLPClassifier(**settings)
+    with pytest.warns(match="hasn't converged"):
+        fitted.fit(X, CLASSES)
+    before = fitted.coefs_[0].copy()
+    fitted.set_params(validation_metric="loss", max_iter=60, n_iter_no_change=60)
+    with pytest.warns(match="hasn't converged"):
+        fitted.fit(X, CLASSES)
+    assert fitted.best_validation_score_ == -min(fitted.validation_loss_curve_[3:])
+    assert fitted.n_iter_ == 60
+    assert not np.array_equal(before, fitted.coefs_[0])
+
+
+def test_score_of_several_targets_wants_the_shape_of_predictions():
+    y = np.c_[CLASSES, CLASSES + 5]
+    with pytest.warns(match="hasn't converged"):
+        fitted = MLPClassifier(random_state=0, max_iter=5).fit(X, y)
+    for given, wanted in ((X[:1], y), (X, y[:, :1]), (X, y[:-1])):
+        with pytest.raises(ValueError, match="y has shape .*wanted"):
+            fitted.score(given, wanted)
