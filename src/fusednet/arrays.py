@@ -328,8 +328,21 @@ def first_nonfinite(a: np.ndarray) -> int:
     return -1
 
 
-def check_finite(array, what: str = "x", names: tuple[str, ...] | None = None) -> None:
-    """Raise if there is NaN or infinity in an array.
+def first_beyond(a: np.ndarray, dtype: str) -> int:
+    """The place, counted along rows, of the first number of a matrix that `dtype` cannot hold, or -1."""
+    if a.dtype.kind != "f" or a.itemsize <= np.dtype(dtype).itemsize:
+        return -1
+    most = float(np.finfo(dtype).max)
+    rows = max(1, _BLOCK_BYTES // max(1, a.shape[1] * a.itemsize))
+    for start in range(0, len(a), rows):
+        block = a[start : start + rows]
+        if block.size and (block.max() > most or block.min() < -most):
+            return start * a.shape[1] + int(np.argmax(np.abs(block) > most))
+    return -1
+
+
+def check_finite(array, what: str = "x", names: tuple[str, ...] | None = None, dtype: str | None = None) -> None:
+    """Raise if there is NaN or infinity in an array, or what would become one.
 
     Parameters
     ----------
@@ -339,6 +352,8 @@ def check_finite(array, what: str = "x", names: tuple[str, ...] | None = None) -
         The argument's name, for the message.
     names : tuple of str, optional
         Of the columns; those of `Features` are known.
+    dtype : str, optional
+        In which the numbers will be used: each has to be within its range.
 
     Raises
     ------
@@ -350,16 +365,18 @@ def check_finite(array, what: str = "x", names: tuple[str, ...] | None = None) -
         array, names = array.array, array.names
     if array.ndim != 2:
         array = array.reshape(len(array), math.prod(shape[1:]))
-    place = first_nonfinite(array)
+    wanted, place = "finite numbers", first_nonfinite(array)
+    if place < 0 and dtype is not None:
+        wanted, place = f"numbers that {dtype} can hold", first_beyond(array, dtype)
     if place < 0:
         return
     row, column = divmod(place, array.shape[1])
     value = array[row, column]
-    found = "NaN" if np.isnan(value) else "infinity" if value > 0 else "-infinity"
+    found = "NaN" if np.isnan(value) else {math.inf: "infinity", -math.inf: "-infinity"}.get(value, f"{value:g}")
     where = f"row {row}"
     if len(shape) == 2:
         where += f", column {column}" + (f" ({names[column]!r})" if names else "")
     elif len(shape) > 2:
         inner = ", ".join(str(int(i)) for i in np.unravel_index(column, shape[1:]))
         where += f", at [{row}, {inner}]"
-    raise ValueError(f"{what} has {found} in {where}; wanted finite numbers")
+    raise ValueError(f"{what} has {found} in {where}; wanted {wanted}")

@@ -139,7 +139,7 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     _refuse_several_inputs(x, y, what_x, what_y)
     rows = datasets.features(x, what=what_x, width=features)
     _check_names(rows.names, names, what_x)
-    datasets.check_finite(rows.array, what_x, rows.names)
+    datasets.check_finite(rows.array, what_x, rows.names, dtype)
     data = Data(rows.array, rows.names)
     if y is None:
         if loss is not None:
