@@ -8,6 +8,7 @@ c) Gradients, moments and the arena are made when training begins; a network tha
    gradients are in its arena, in blocks (blocks.py), unless something asks for all of them.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,7 +67,8 @@ class Memory:
         self.slices: list[np.ndarray] = []
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
-        self._arenas: dict[str, np.ndarray] = {}
+        self._predictions: dict[str, np.ndarray] = {}
+        self._of_thread = threading.local()
         self._within = 0  # steps that were left for Python
 
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,8 +142,9 @@ class Memory:
             self.grads = params.empty(self.layout.size, self.network.dtype, 0)
 
     def keep(self, state: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
-        """Take `state` and `trained` over from a file."""
+        """Take `state` and `trained` over from a file, in place of what is there."""
         self.trained = dict(trained)
+        self.state.clear()
         for name, array in state.items():
             self.state[name] = params.empty(self.layout.size, self.network.dtype)
             self.state[name][:] = array
@@ -188,13 +191,15 @@ class Memory:
     def arena(self, nbytes: int, mode: str) -> np.ndarray:
         """At least `nbytes` bytes; the same memory as long as it is large enough.
 
-        Predictions have an arena of their own; trainings and evaluations take turns, between steps. Who asks within a
-        step has another (`within_step`).
+        Predictions have an arena of their own, and so has each thread: a model may be evaluated while another thread
+        trains it. In a thread trainings and evaluations take turns, between steps; who asks within a step has another
+        (`within_step`).
         """
-        of = "predict" if mode == "predict" else f"train {self._within}"
-        if of not in self._arenas or self._arenas[of].size < nbytes:
-            self._arenas[of] = params.empty(nbytes, np.uint8)
-        return self._arenas[of]
+        arenas = self._predictions if mode == "predict" else vars(self._of_thread)
+        of = f"steps within {self._within}"
+        if of not in arenas or arenas[of].size < nbytes:
+            arenas[of] = params.empty(nbytes, np.uint8)
+        return arenas[of]
 
     @contextmanager
     def within_step(self) -> Iterator[None]:

@@ -101,8 +101,9 @@ class Sequential:
         self._predictor, self._stepper = Predictor(), Stepper()
 
     def __getstate__(self) -> dict:
-        """What is pickled and copied: all but what is made anew."""
-        return vars(self) | {"_plans": {}, "_predictor": None, "_stepper": None, "training": None}
+        """What is pickled and copied: all but what is made anew; of a training under way, where it stands."""
+        left = self.left if self.training is None else self.training.state()
+        return vars(self) | {"_plans": {}, "_predictor": None, "_stepper": None, "training": None, "left": left}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -221,7 +222,7 @@ class Sequential:
         if changed:
             self.left = trainer.Left()
             if self.memory is not None:
-                self.memory.state.clear()
+                self.memory.keep({}, {})
 
     def build(self, features: int, *, kernels: bool = True) -> None:
         """Make the weights, for data of so many columns; ``fit`` does it by itself.
@@ -421,6 +422,8 @@ class Sequential:
         limits = trainer.limits(validation_batch_size, validation_steps)
         rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
+        if schedule.validation_interval is not None and extra is None:
+            raise ValueError("fit: validation_interval is given, but no validation_data")
         self._check_trainable("fit")
         with trainer.unchanged_by_errors(self):
             self._take(rows.first, None)
@@ -714,6 +717,7 @@ class Sequential:
             raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
         if document["left"] is None:
             raise ValueError(f"load_training_state: {path} holds no training state; save with training_state=True")
+        self._check_optimizer(document, path)
         seed = document["seed"]
         if self.training is not None and seed != self.seed:  # its rows are drawn already
             raise ValueError(f"load_training_state: {path} is of a model with the seed {seed}, which draws rows and "
@@ -721,6 +725,16 @@ class Sequential:
         self._draw_by(seed)
         self.build(network.features)
         contents.restore(self, tensors, document)
+
+
+    def _check_optimizer(self, document: dict, path) -> None:
+        """Raise where the moments in a file are of another optimizer: those of one name mean something else there."""
+        if self.optimizer_spec is None or "optimizer" not in document:
+            return
+        theirs, own = io.decode(document["optimizer"]), self.optimizer_spec
+        if type(theirs) is not type(own):
+            raise ValueError(f"load_training_state: {path} is of a training by {type(theirs).__name__}, this model is "
+                             f"compiled with {type(own).__name__}; wanted the same optimizer")
 
 
 def load(path) -> Sequential:

@@ -339,6 +339,7 @@ class Fit:
         self._progress = Progress()
         self._known = 0  # epochs that the history had when the training began
         self._logs: dict[str, float] = {}
+        self.cursor: np.ndarray | None = None  # until it has begun
 
     # ---- the whole ---------------------------------------------------------------------------------------------------
 
@@ -447,6 +448,8 @@ class Fit:
 
     def state(self) -> Left:
         """Where the training stands now."""
+        if self.cursor is None:
+            return self.model.left
         pending = self._progress.epochs[self._seen :]
         unseen = self.epoch - len(pending)
         validated = {epoch: sums for epoch, sums in self._progress.followed.items() if epoch >= unseen}
