@@ -255,7 +255,7 @@ def _logits(model: Sequential) -> str:
 
 
 def _log_probabilities(out: np.ndarray, kind: str) -> np.ndarray:
-    """Logarithms of the probabilities that logits stand for; of a sigmoid those of yes and of no, exact on both sides."""
+    """Logarithms of the probabilities that logits stand for; of a sigmoid those of yes and of no, both exact."""
     if kind == "sigmoid":
         return np.stack([-np.logaddexp(0, -out), -np.logaddexp(0, out)])
     out = out - out.max(axis=1, keepdims=True)

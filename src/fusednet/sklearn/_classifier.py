@@ -358,7 +358,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if getattr(self, "_kind", None) == _MULTIOUTPUT:
             found, y = self.predict(X), np.asarray(y)
             if found.shape != y.shape:
-                raise ValueError(f"y has shape {y.shape}; wanted {found.shape}, a row for each row of X and a column for "
-                                 "each target")
+                raise ValueError(f"y has shape {y.shape}; wanted {found.shape}, a row for each row of X and a column "
+                                 "for each target")
             return accuracy((found == y).all(axis=1), sample_weight)
         return super().score(X, y, sample_weight)

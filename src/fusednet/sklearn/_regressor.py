@@ -101,8 +101,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         elif link != self.out_activation_:
             raise ValueError(f"the loss is {parameters['loss']!r}, whose outputs are "
                              f"{'logarithms of y' if poisson else 'y itself'}; in the fit before they were "
-                             f"{'y itself' if poisson else 'logarithms of y'}; wanted a loss of the same kind to go on, "
-                             "or a new fit (warm_start=False)")
+                             f"{'y itself' if poisson else 'logarithms of y'}; wanted a loss of the same kind to go "
+                             "on, or a new fit (warm_start=False)")
         if y.shape[1] != self.n_outputs_:
             raise ValueError(f"{'y_val' if held else 'y'} has {y.shape[1]} columns; wanted {self.n_outputs_}, as "
                              f"{'y has' if held else 'in the fit before'}")
