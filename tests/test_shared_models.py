@@ -160,3 +160,27 @@ def test_an_interval_of_validations_wants_rows_for_them():
         with pytest.raises(ValueError, match="validation_interval is given, but no validation"):
             model.fit(x, y, validation_interval=1)
     assert model.memory is None
+
+
+@pytest.mark.parametrize("wrong", [{"callbacks": [fn.EarlyStopping("val_loss")]}, {"batch_size": 7}])
+def test_a_refused_fit_with_a_backup_leaves_the_model_as_it_was(wrong, tmp_path):
+    class Crash(fn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.learning_rate = 0.123
+            if epoch == 1:
+                raise KeyError("power")
+
+    backup = fn.BackupAndRestore(tmp_path, save_freq=3)  # the last one is from within an epoch
+    with pytest.raises(KeyError, match="power"):
+        made().fit(X, Y, epochs=5, callbacks=[backup, Crash()])
+    asked, alone = made(), made()
+    for model in (asked, alone):
+        model.fit(X, Y)
+    with pytest.raises(ValueError, match=r"known: loss|the training that was left"):
+        asked.fit(X, Y, **{"epochs": 5, **wrong, "callbacks": [backup, *wrong.get("callbacks", [])]})
+    assert asked.step == alone.step
+    assert asked.learning_rate == alone.learning_rate
+    for model in (asked, alone):
+        model.fit(X, Y)
+    assert same(asked, alone)
+    assert asked.memory.state.keys() == alone.memory.state.keys()

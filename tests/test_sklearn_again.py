@@ -66,5 +66,5 @@ def test_score_of_several_targets_wants_the_shape_of_predictions():
     with pytest.warns(match="hasn't converged"):
         fitted = MLPClassifier(random_state=0, max_iter=5).fit(X, y)
     for given, wanted in ((X[:1], y), (X, y[:, :1]), (X, y[:-1])):
-        with pytest.raises(ValueError, match="y has shape .*wanted"):
+        with pytest.raises(ValueError, match=r"y has shape .*wanted"):
             fitted.score(given, wanted)

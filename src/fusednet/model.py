@@ -8,6 +8,7 @@ b) Features are known with the first data, or from `build`; weights exist from t
 c) Every method checks all that it is given before it changes anything.
 """
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -722,6 +723,9 @@ class Sequential:
         if self.training is not None and seed != self.seed:  # its rows are drawn already
             raise ValueError(f"load_training_state: {path} is of a model with the seed {seed}, which draws rows and "
                              f"masks, this one has {self.seed}; wanted Sequential(..., seed={seed})")
+        if self.training is not None:  # a fit that is refused after all leaves the model as it was
+            before = copy.deepcopy(contents.of(self, True, self.extra))
+            self.training.undo = lambda: contents.restore(self, *before)
         self._draw_by(seed)
         self.build(network.features)
         contents.restore(self, tensors, document)

@@ -52,6 +52,8 @@ def unchanged_by_errors(model):
     try:
         yield
     except BaseException:
+        if model.training is not None and model.training.undo is not None:
+            model.training.undo()
         vars(model).update(before)
         if memory is not None:
             memory.normalized = learnt
@@ -340,6 +342,7 @@ class Fit:
         self._known = 0  # epochs that the history had when the training began
         self._logs: dict[str, float] = {}
         self.cursor: np.ndarray | None = None  # until it has begun
+        self.undo: Callable[[], None] | None = None  # until then: puts back what a backup took the place of
 
     # ---- the whole ---------------------------------------------------------------------------------------------------
 
@@ -421,6 +424,7 @@ class Fit:
         self._runner = self._walking() if self.epoch < schedule.epochs else None
         self._ends = None if schedule.max_time is None else time.monotonic() + schedule.max_time
         self._leave = leave(model.loss)
+        self.undo = None
 
     def _walking(self):
         """What walks the plan over the rows; it validates too where it can."""
