@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+import fusednet as fn
 from fusednet.sklearn import MLPClassifier, MLPRegressor
 
 RNG = np.random.default_rng(3)
@@ -68,3 +69,53 @@ def test_score_of_several_targets_wants_the_shape_of_predictions():
     for given, wanted in ((X[:1], y), (X, y[:, :1]), (X, y[:-1])):
         with pytest.raises(ValueError, match=r"y has shape .*wanted"):
             fitted.score(given, wanted)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_what_the_network_refuses_leaves_the_estimator_as_it_was(warm_start):
+    fitted = MLPClassifier(random_state=0, max_iter=5, warm_start=warm_start)
+    with pytest.warns(match="hasn't converged"):
+        fitted.fit(X, CLASSES)
+    before = dict(vars(fitted))
+    predicted = fitted.predict_proba(X)
+    fitted.set_params(callbacks=[fn.EarlyStopping("val_loss")])
+    given = X if warm_start else X[:, :2]
+    with pytest.raises(ValueError, match="there is no validation"):
+        fitted.fit(given, CLASSES)
+    assert np.array_equal(fitted.predict_proba(X), predicted)
+    assert vars(fitted) == before | {"callbacks": fitted.callbacks}
+    fresh = MLPClassifier(callbacks=[fn.EarlyStopping("val_loss")])
+    with pytest.raises(ValueError, match="there is no validation"):
+        fresh.fit(X, CLASSES)
+    assert not hasattr(fresh, "coefs_")
+
+
+def test_what_goes_wrong_within_a_training_keeps_what_was_learnt():
+    class Crash(fn.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyError("power")
+
+    fitted = MLPClassifier(random_state=0, callbacks=[Crash()])
+    with pytest.raises(KeyError, match="power"):
+        fitted.fit(X, CLASSES)
+    assert fitted.n_iter_ == 3
+    assert fitted.loss_ == fitted.loss_curve_[-1]
+
+
+def test_weights_of_rows_that_are_all_0_on_one_side():
+    found = set()
+    for seed in range(12):
+        weight = np.zeros(len(X))
+        weight[0] = 1
+        fitted = MLPRegressor(random_state=seed, early_stopping=True, max_iter=1)
+        with pytest.raises(ValueError, match=r"the weights of all rows to (train on|validate with) are 0") as error:
+            fitted.fit(X, RATES, sample_weight=weight)
+        found.add(str(error.value).split()[6])
+        assert not hasattr(fitted, "coefs_")
+    assert found == {"train", "validate"}
+
+
+def test_no_time_is_refused():
+    with pytest.raises(ValueError, match="The 'max_time' parameter"):
+        MLPClassifier(max_time=0).fit(X, CLASSES)

@@ -92,7 +92,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         "validation_metric": [StrOptions({"score", "loss"})],
         "restore_best_weights": ["boolean"],
         "callbacks": [None, object],
-        "max_time": [None, Interval(Real, 0, None, closed="left")],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -153,10 +153,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if parameters["n_estimators"] > 1:
             with self._unchanged_by_errors():
                 return self._fit_members(X, y, sample_weight, validation, incremental, parameters)
-        with limited(parameters["n_threads"]):
-            with self._unchanged_by_errors():
-                rows, data, held, rng = self._begin(X, y, sample_weight, validation, incremental, parameters)
-                objective = Objective(self.model_, *data) if parameters["solver"] == "lbfgs" else None
+        with limited(parameters["n_threads"]), self._unchanged_by_errors() as learnt:
+            rows, data, held, rng = self._begin(X, y, sample_weight, validation, incremental, parameters)
+            objective = Objective(self.model_, *data) if parameters["solver"] == "lbfgs" else None
+            history = self.model_.history  # another one as soon as a training has begun
+            learnt.append(lambda: objective is not None or self.model_.history is not history)
             with told(self, parameters["max_iter"], rows) as tasks:
                 if objective is not None:
                     self._fit_lbfgs(objective, parameters)
@@ -190,6 +191,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                              f"wanted the same, not {units}, to go on")
         if parameters["early_stopping"] and held is None and parameters["solver"] != "lbfgs":
             X, target, weight, held = self._split(X, target, weight, parameters, rng)
+        for rows_of, given in (("train on", weight), ("validate with", held and held[2])):
+            if given is not None and not given.any():
+                raise ValueError(f"the weights of all rows to {rows_of} are 0; wanted some above 0")
         vars(self).pop("estimators_", None)  # who goes on from several, goes on from the first
         if parameters["solver"] != "lbfgs":
             self._begin_curves(parameters)
@@ -198,13 +202,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     @contextlib.contextmanager
     def _unchanged_by_errors(self):
-        """What the estimator has learnt stays where something given does not do."""
-        before = dict(vars(self))
+        """What the estimator has learnt stays where something given does not do. Gives a list for functions that say
+        whether there is something learnt since: what then goes wrong leaves it."""
+        before, learnt = dict(vars(self)), []
         try:
-            yield
+            yield learnt
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            if not any(since() for since in learnt):
+                vars(self).clear()
+                vars(self).update(before)
             raise
 
     def _fit_members(self, X, y, sample_weight, validation, incremental, parameters):
@@ -237,7 +243,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.n_layers_ = len(units)
         self.coefs_, self.intercepts_ = _build.draw_weights(parameters, units, rng)
         self._no_improvement_count = 0
-        for name in ("model_", "_best_weights", *_CURVES):
+        for name in ("model_", "loss_", "_best_weights", *_CURVES):
             vars(self).pop(name, None)
 
     def _begin_curves(self, parameters) -> None:
