@@ -549,3 +549,146 @@ def test_results_have_what_other_processes_have_found_meanwhile(tmp_path):
         results = search.run(build, X, Y, validation_split=0.2, told=elsewhere)
         assert [trial.number for trial in results.trials] == list(range(max(n_trials, 5)))
         assert results.best_score == search.study.best_value
+
+
+# ---- studies that go on, values that are hard to compare -------------------------------------------------------------
+
+
+def test_a_study_keeps_to_its_monitor(tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+
+    def regression(units):
+        model = fn.Sequential([fn.Dense(units, activation="relu"), fn.Dense(1)], seed=0)
+        model.compile(fn.Adam(), "mse", ["mae"])
+        return model
+
+    def run(n_trials, monitor):
+        search = bayesian({"units": Int(2, 8)}, n_trials, monitor=monitor, **where)
+        return search.run(regression, X, X[:, 0], validation_split=0.2)
+
+    run(2, "val_loss")
+    with pytest.raises(ValueError, match="monitor is 'val_mae', the study 's' compares trials by 'val_loss'; wanted"):
+        run(4, "val_mae")
+    assert len(run(4, "val_loss").trials) == 4
+
+
+def test_a_study_that_has_not_noted_its_monitor_is_taken_as_it_is():
+    optuna = pytest.importorskip("optuna")
+    where = {"storage": optuna.storages.InMemoryStorage(), "name": "s"}
+    search = bayesian({"units": Int(2, 8)}, 2, monitor="val_loss", **where)
+    search.run(build, X, Y, validation_split=0.2)
+    where["storage"]._studies[0].user_attrs.clear()
+    for n_trials in (3, 4):
+        search = bayesian({"units": Int(2, 8)}, n_trials, monitor="val_loss", **where)
+        assert len(search.run(build, X, Y, validation_split=0.2).trials) == n_trials and not search.study.user_attrs
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    (Int(2, 8, log=True), Int(2, 8), r"units is Int\(low=2, high=8, log=False\), the study 's' has IntDistribution\("),
+    (Int(2, 8), Float(2, 8), r"units is Float\(low=2.0.*, the study 's' has IntDistribution\("),
+    ([2, 4], Int(2, 8), r"units is Int\(.*, the study 's' has CategoricalDistribution\("),
+    ([2, 4], [2, 4, 8], r"units is Choice\(values=\(2, 4, 8\)\), the study 's' has CategoricalDistribution\("),
+])  # fmt: skip
+def test_a_space_that_does_not_fit_the_study_is_told_of(before, after, said, tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+
+    def whole(units):
+        return build(round(units))
+
+    search = bayesian({"units": before}, 2, **where)
+    search.run(whole, X, Y, validation_split=0.2)
+    with pytest.raises(ValueError, match=f"BayesianSearch: {said}.*wanted another name, or a space that differs in"):
+        bayesian({"units": after}, 4, **where).run(whole, X, Y, validation_split=0.2)
+    assert [trial.state.name for trial in search.study.get_trials()] == ["COMPLETE"] * 2  # no third was begun
+
+
+def test_the_ends_of_ranges_may_change_in_a_study(tmp_path):
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+    bayesian({"units": Int(2, 8), "rate": Float(1e-3, 1e-2, log=True)}, 2, **where).run(build, X, Y, folds=2)
+    results = bayesian({"units": Int(9, 16), "rate": Float(1e-2, 1e-1, log=True)}, 6, **where).run(build, X, Y, folds=2)
+    assert [trial.params["units"] > 8 for trial in results.trials] == [False] * 2 + [True] * 4
+
+
+def test_what_was_asked_for_is_not_left_running_where_asking_fails(tmp_path):
+    optuna = pytest.importorskip("optuna")
+
+    class Failing(optuna.samplers.RandomSampler):
+        left = 5
+
+        def sample_independent(self, *arguments):
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("no more")
+            return super().sample_independent(*arguments)
+
+    search = bayesian({"units": Int(2, 8)}, 8, batch=4, sampler=Failing(seed=0))
+    with pytest.raises(RuntimeError, match="no more"):
+        search.run(build, X, Y, validation_split=0.2)
+    assert [trial.state.name for trial in search.study.get_trials()] == ["COMPLETE"] * 4 + ["FAIL"] * 2
+
+
+class Tag:
+    """Its text does not say which."""
+
+    def __init__(self, units):
+        self.units = units
+
+    def __repr__(self):
+        return "A"
+
+
+def tagged(tag):
+    return build(tag.units if isinstance(tag, Tag) else 4)
+
+
+@pytest.mark.parametrize("values", [
+    [math.nan, -1], [Tag(2), Tag(3), Tag(4)], [Tag(2), "A"], [np.zeros(2), np.ones(2)], [[np.zeros(2)], [np.ones(2)]],
+    [np.zeros(2000), np.eye(1, 2000, 1000)[0]],  # of the same text
+])  # fmt: skip
+def test_any_values_can_be_chosen_from(values, tmp_path):
+    def places(results):
+        return [next(i for i, value in enumerate(values) if value is trial.params["tag"]) for trial in results.trials]
+
+    found = RandomSearch({"tag": values}, 12, rounds=2).run(tagged, X, Y, validation_split=0.2)
+    assert set(places(found)) <= set(range(len(values)))
+    where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}
+    first = bayesian({"tag": values}, 12, **where).run(tagged, X, Y, validation_split=0.2)
+    assert set(places(first)) == set(range(len(values)))
+    again = bayesian({"tag": values}, 14, **where).run(tagged, X, Y, validation_split=0.2)
+    assert places(again)[:12] == places(first)
+
+
+def test_choices_are_stored_under_the_names_of_before():
+    search = bayesian({"tag": Choice([(8,), "relu", None, 1, 0.5])}, 1)
+    search.run(tagged, X, Y, validation_split=0.2)
+    assert search.study.trials[0].distributions["tag"].choices == ("(8,)", "relu", None, 1, 0.5)
+
+
+@pytest.mark.parametrize("values", [[math.nan, -math.nan], [np.zeros(2), np.zeros(2)], [np.array([math.nan])] * 2])
+def test_a_value_that_is_there_twice_is_seen(values):
+    with pytest.raises(ValueError, match="is there twice"):
+        Choice(values)
+
+
+def test_arrays_are_told_apart_by_shape_and_dtype():
+    assert len(Choice([np.zeros(2), np.zeros(1), np.zeros(2, np.float32), np.zeros((1, 2))]).values) == 4
+
+
+@pytest.mark.parametrize("one", [Float(1.0, 1.0 + 4e-16), Float(5e-324, 1e-323, log=True),
+                                 Int(10**15, 10**15 + 1, log=True)])
+def test_ranges_without_room_stay_as_they_are(one):
+    assert narrowed({"a": one}, trials({"a": one.low}), 100) == {"a": one}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_a_monitor_that_some_solvers_tell_of_is_known_whatever_the_seed():
+    pytest.importorskip("sklearn")
+    from fusednet.sklearn import MLPClassifier
+
+    for seed in range(6):
+        search = RandomSearch({"solver": ["adam", "lbfgs"]}, 1, monitor="val_loss", seed=seed)
+        assert len(search.run(MLPClassifier((2,), max_iter=2), X, Y, validation_split=0.2).trials) == 1
+        assert RandomSearch({"solver": ["adam", "lbfgs"]}, 1, seed=seed).run(
+            MLPClassifier((2,), max_iter=2), X, Y, validation_split=0.2).monitor == "val_score"
+    with pytest.raises(ValueError, match="monitor is 'val_loss'; known: val_score"):
+        RandomSearch({"solver": ["lbfgs"]}, 1, monitor="val_loss").run(MLPClassifier(), X, Y, validation_split=0.2)

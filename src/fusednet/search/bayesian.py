@@ -20,7 +20,7 @@ from fusednet import errors, many
 from fusednet.callbacks import Callback
 from fusednet.search import objective
 from fusednet.search.results import Results, Trial
-from fusednet.search.space import Float, Int, checked
+from fusednet.search.space import Choice, Float, checked, same
 
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -31,7 +31,7 @@ class BayesianSearch:
     Parameters
     ----------
     space : dict
-        By name `Float`, `Int`, `Choice` or a list of values.
+        By name `Float`, `Int`, `Choice` or a list of values. Where a study goes on, the ends of ranges may be others.
     n_trials : int
         Finished trials that the study has in the end, those of earlier runs and other processes included; not those
         that an interrupt or an error kept from being trained. Fewer where the sampler says that all has been tried
@@ -51,7 +51,8 @@ class BayesianSearch:
         up. None never gives up. One that looks at trials that are running (SuccessiveHalving, Hyperband) makes results
         depend on their timing.
     monitor : str, optional
-        The key that trials are compared by; by default the first metric, or the loss, on the validation rows.
+        The key that trials are compared by; by default the first metric, or the loss, on the validation rows. A study
+        has one.
     mode : {"auto", "min", "max"}, default "auto"
     seed : int, default 0
         Of choices, networks and rows for validation.
@@ -118,8 +119,9 @@ class BayesianSearch:
         many._check_arguments(on_error, workers, {})
         self.results = results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
         with _quiet(optuna):
-            self.study = study = self._study(optuna, results.upwards)
+            self.study = study = self._study(optuna)
             self._add_others(optuna)
+            self._check_space()
             with _ended_by_its_sampler(study) as ended:
                 while not ended() and (missing := self.n_trials - _finished(optuna, study)) > 0:
                     self._batch(optuna, goal, min(missing, self.batch), told,
@@ -127,7 +129,8 @@ class BayesianSearch:
                     self._add_others(optuna)
         return results
 
-    def _study(self, optuna, upwards: bool):
+    def _study(self, optuna):
+        monitor, upwards = self.results.monitor, self.results.upwards
         sampler, pruner = self.sampler, self.pruner
         if pruner == "median":
             pruner = optuna.pruners.MedianPruner()
@@ -137,6 +140,12 @@ class BayesianSearch:
         if (study.direction == optuna.study.StudyDirection.MAXIMIZE) != upwards:
             raise ValueError(f"BayesianSearch: the study {self.name!r} looks for the "
                              f"{'smallest' if upwards else 'largest'} score; wanted another name, or its monitor")
+        known = study.user_attrs.get("monitor", monitor)
+        if known != monitor:
+            raise ValueError(f"BayesianSearch: monitor is {monitor!r}, the study {self.name!r} compares trials by "
+                             f"{known!r}; wanted another name, or its monitor")
+        if not _finished(optuna, study):  # studies of before this was noted have scores of nobody knows what
+            study.set_user_attr("monitor", monitor)
         # a sampler begun anew with the same seed would choose once more what the study has already
         begun = len(study.get_trials(deepcopy=False))
         study.sampler = sampler or optuna.samplers.TPESampler(seed=many.seed_of(self.seed, begun))
@@ -149,13 +158,18 @@ class BayesianSearch:
             if old.number not in known and (trial := _from_study(optuna, old, self.space)) is not None:
                 self.results.add(trial, [])
 
+    def _check_space(self) -> None:
+        """Optuna would refuse some changes of a space, but only when a trial is under way."""
+        for old in self.study.get_trials(deepcopy=False):
+            for name, one in self.space.items():
+                if name in old.distributions and not _goes_on(old.distributions[name], one):
+                    raise ValueError(f"BayesianSearch: {name} is {one!r}, the study {self.name!r} has "
+                                     f"{old.distributions[name]!r}; wanted another name, or a space that differs in "
+                                     "the ends of ranges only")
+
     def _batch(self, optuna, goal, count: int, told, running: dict) -> None:
         study, results = self.study, self.results
-        distributions = {name: _distribution(optuna, one) for name, one in self.space.items()}
-        asked = [study.ask(distributions) for _ in range(count)]
-        asked_by = {trial.number: trial for trial in asked}
-        chosen = [(trial.number, _values(trial.params, self.space)) for trial in asked]
-        watched = {trial.number: _Watched(trial, goal.monitor) for trial in asked}
+        watched: dict[int, _Watched] = {}
         through: dict[int, Trial] = {}
 
         def ended(trial: Trial) -> None:
@@ -167,10 +181,17 @@ class BayesianSearch:
 
         found = Results(goal.monitor, "max" if results.upwards else "min", self.space)
         try:
+            chosen = []
+            for _ in range(count):
+                trial = study.ask()
+                watched[trial.number] = _Watched(trial, goal.monitor)
+                for name, one in self.space.items():
+                    _suggest(trial, name, one)
+                chosen.append((trial.number, _values(trial.params, self.space)))
             goal.train(chosen, found, watch=lambda number, fold: watched[number].callback(fold), told=ended, **running)
         finally:  # what was asked for and not trained is not left running for ever
-            for number in sorted(asked_by):
-                _tell(optuna, study, asked_by[number], through.get(number))
+            for number in sorted(watched):
+                _tell(optuna, study, watched[number].trial, through.get(number))
         best = found.ranked()[:1]
         for trial in found.trials:
             results.add(trial, found.best_models if trial in best else [])
@@ -242,18 +263,31 @@ def _finished(optuna, study) -> int:
                for trial in study.get_trials(deepcopy=False))
 
 
-def _distribution(optuna, one):
-    made = optuna.distributions
-    if isinstance(one, Float):
-        return made.FloatDistribution(one.low, one.high, log=one.log)
-    if isinstance(one, Int):
-        return made.IntDistribution(one.low, one.high, log=one.log)
-    return made.CategoricalDistribution([_label(value) for value in one.values])
+def _suggest(trial, name: str, one) -> None:
+    if isinstance(one, Choice):
+        trial.suggest_categorical(name, _labels(one))
+    else:
+        suggest = trial.suggest_float if isinstance(one, Float) else trial.suggest_int
+        suggest(name, one.low, one.high, log=one.log)
 
 
-def _label(value):
-    """What stands for a choice in Optuna's storage, which takes plain values only."""
-    return value if isinstance(value, _PLAIN) else repr(value)
+def _goes_on(distribution, one) -> bool:
+    """Whether a hyperparameter may be this one in a study where its distribution was that one."""
+    kind = "Categorical" if isinstance(one, Choice) else "Float" if isinstance(one, Float) else "Int"
+    if type(distribution).__name__ != f"{kind}Distribution":
+        return False
+    if not isinstance(one, Choice):
+        return distribution.log == one.log
+    labels = _labels(one)
+    return len(labels) == len(distribution.choices) and all(map(same, labels, distribution.choices))
+
+
+def _labels(one: Choice) -> list:
+    """What stands for the values in Optuna's storage, which takes plain ones only; places tell apart what would be the
+    same there."""
+    labels = [value if isinstance(value, _PLAIN) else repr(value) for value in one.values]
+    alone = [sum(same(label, other) for other in labels) == 1 for label in labels]
+    return [label if alone[i] else f"{label} [{i}]" for i, label in enumerate(labels)]
 
 
 def _values(params: dict, space: dict) -> dict:
@@ -261,8 +295,8 @@ def _values(params: dict, space: dict) -> dict:
     values = {}
     for name, one in space.items():
         value = params[name]
-        if not isinstance(one, (Float, Int)):
-            known = [other for other in one.values if type(_label(other)) is type(value) and _label(other) == value]
+        if isinstance(one, Choice):
+            known = [other for other, label in zip(one.values, _labels(one), strict=True) if same(label, value)]
             if not known:
                 raise ValueError(f"BayesianSearch: the study has a trial with {name}={value!r}, which is none of the "
                                  f"values {list(one.values)!r}; wanted the values of before, or another name for the "

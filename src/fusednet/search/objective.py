@@ -1,6 +1,6 @@
 """From hyperparameters to trials: networks are built, trained on all cores, scored.
 
-Reads many.py, pool.py, results.py, errors.py; read by the two searches, which choose the hyperparameters.
+Reads many.py, pool.py, results.py, space.py, errors.py; read by the two searches, which choose the hyperparameters.
 
 a) Data are checked and divided once for the whole search, before anything is trained; every trial sees the same rows.
 b) The seed of a network is made from the search's, the trial's number and the fold: a trial can be made again alone.
@@ -18,6 +18,7 @@ from fusednet.estimators import is_estimator, takes_validation
 from fusednet.many import Division, Shared
 from fusednet.pool import Fitted
 from fusednet.search.results import Results, Trial
+from fusednet.search.space import Choice
 
 _SAMPLES = 8  # of a space, of which one at least is to make a network
 
@@ -57,7 +58,11 @@ class Objective:
             except Exception:
                 if not left:
                     raise
-        keys = _keys(recruit.model)
+        models = [recruit.model]
+        if is_estimator(self._build) and isinstance(space.get("solver"), Choice):  # not all tell the same
+            models += [many.recruit(sample | {"solver": solver}, self._build, 0).model
+                       for solver in space["solver"].values]
+        keys = max(map(_keys, models), key=len)
         if self.monitor is None:
             self.monitor = keys[-1] if is_estimator(recruit.model) else keys[:2][-1]
         if self.monitor not in keys:

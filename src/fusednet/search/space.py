@@ -57,7 +57,8 @@ class Float:
     def within(self, low: float, high: float) -> "Float":
         """The part of the range between two places on the scale."""
         low, high = (math.exp(low), math.exp(high)) if self.log else (low, high)
-        return Float(max(self.low, low), min(self.high, high), self.log)
+        low, high = max(self.low, low), min(self.high, high)
+        return Float(low, high, self.log) if low < high else self  # so narrow that rounding leaves nothing of it
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class Int:
     def within(self, low: float, high: float) -> "Int":
         """The part of the range between two places on the scale, rounded outwards."""
         low, high = (math.exp(low), math.exp(high)) if self.log else (low, high)
-        return Int(max(self.low, math.floor(low + 1e-9)), min(self.high, math.ceil(high - 1e-9)), self.log)
+        low, high = max(self.low, math.floor(low + 1e-9)), min(self.high, math.ceil(high - 1e-9))
+        return Int(low, high, self.log) if low <= high else self  # logarithms of such numbers are all the same
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,17 @@ class Choice:
 
 
 def same(a, b) -> bool:
-    """Whether two values are one choice; 1 and True are not."""
-    return type(a) is type(b) and (a is b or bool(a == b))
+    """Whether two values are one choice: 1 and True are not, two NaN are."""
+    if type(a) is not type(b) or a is b:
+        return a is b
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if isinstance(a, float) and math.isnan(a):
+        return math.isnan(b)
+    try:
+        return bool(a == b)
+    except ValueError:  # of what has arrays in it
+        return False
 
 
 def _check_range(given, name: str, convert) -> None:
