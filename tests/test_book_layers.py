@@ -12,7 +12,7 @@ import pytest
 
 from fusednet import book
 from fusednet.book import functions, layers
-from fusednet.book.gradient import numerical_gradient
+from fusednet.book.gradient import numerical_gradient, numerical_gradient_2d
 from fusednet.book.multi_layer_net import MultiLayerNet
 from fusednet.book.multi_layer_net_extend import MultiLayerNetExtend
 
@@ -329,3 +329,28 @@ def test_book_networks_take_rows_of_any_dtype_and_layout():
                  np.repeat(x, 2, axis=0)[::2].astype(float)):
         near(network.gradient(rows, t)["W1"], wanted)
         near(network.gradient(rows, np.eye(3)[t])["W1"], wanted)
+
+
+def test_book_numerical_gradient_2d_calls_its_function_with_a_row_at_a_time():
+    def squares(x):  # as in the book's ch04/gradient_2d.py
+        return np.sum(x**2) if x.ndim == 1 else np.sum(x**2, axis=1)
+
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for given in (x, x[0]):
+        before = given.copy()
+        np.testing.assert_allclose(numerical_gradient_2d(squares, given), 2 * given, atol=1e-9)
+        assert (given == before).all()
+    with pytest.raises(TypeError, match="numerical_gradient_2d: X is an array of int64; wanted a NumPy array of float"):
+        numerical_gradient_2d(squares, np.ones((2, 2), np.int64))
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">u2", ">i8", "<i4", "<i8"])
+def test_book_labels_may_have_any_order_of_bytes(dtype):
+    x, t = RNG.standard_normal((4, 3)), np.array([0, 2, 1, 1])
+    layer, other = layers.SoftmaxWithLoss(), layers.SoftmaxWithLoss()
+    assert layer.forward(x, t.astype(dtype)) == other.forward(x, t)
+    near(layer.backward(), other.backward())
+    network = MultiLayerNet(3, [5], 3)
+    near(network.gradient(x, t.astype(dtype))["W1"], network.gradient(x, t)["W1"])
+    with pytest.raises(ValueError, match=r"t\[1\] is 3; wanted labels of 0 to 2"):
+        layer.forward(x, np.array([0, 3, 1, 1], dtype))

@@ -27,9 +27,7 @@ def numerical_gradient(f, x):
     TypeError
         If x is not an array of floats: the small steps would be lost.
     """
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        what = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-        raise TypeError(f"numerical_gradient: x is {what}; wanted a NumPy array of floats")
+    _check("numerical_gradient: x", x)
     grad = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         value = x[index]
@@ -42,5 +40,34 @@ def numerical_gradient(f, x):
     return grad
 
 
-numerical_gradient_2d = numerical_gradient
-"""Under the name of the book's chapter 4."""
+def numerical_gradient_2d(f, X):
+    """The gradient of f at each row of X, as in the book's chapter 4.
+
+    Parameters
+    ----------
+    f : callable
+        Takes a row, returns a number.
+    X : ndarray of floats, (columns,) or (rows, columns)
+
+    Returns
+    -------
+    ndarray, like X
+
+    Raises
+    ------
+    TypeError
+        If X is not an array of floats: the small steps would be lost.
+    """
+    _check("numerical_gradient_2d: X", X)
+    if X.ndim < 2:
+        return numerical_gradient(f, X)
+    grad = np.zeros_like(X)
+    for i, row in enumerate(X):
+        grad[i] = numerical_gradient(f, row)
+    return grad
+
+
+def _check(what: str, x) -> None:
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        given = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise TypeError(f"{what} is {given}; wanted a NumPy array of floats")

@@ -412,7 +412,7 @@ class SoftmaxWithLoss(_Layer):
                 raise ValueError(f"{self._where()}: t has dtype {t.dtype}; wanted integer labels or rows of targets")
             raise self._misfit(t, x)
         labels = t.reshape(-1)
-        if labels.dtype.kind == "b" or not labels.flags.c_contiguous:
+        if labels.dtype.kind == "b" or not labels.dtype.isnative or not labels.flags.c_contiguous:
             labels = labels.astype(_I64)
         first = _empty(1, _I64)
         backends.current().find_outside(first, labels, x.shape[1])
