@@ -184,3 +184,28 @@ def test_normalization_that_has_learnt_nothing_is_refused():
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"call adapt\(x\) with an array first"):
         model.fit(Batches())
+
+
+def test_a_list_is_taken_for_rows():
+    with pytest.raises(TypeError, match=r"y is None; .* x is a list, which is taken for rows"):
+        classifier().fit([(X[:20], Y[:20]), (X[20:], Y[20:])])
+
+
+def test_the_first_batch_has_all_classes_that_have_names():
+    names = np.array(["ash", "elm", "oak"])[Y]
+    order = np.argsort(names)
+    model = classifier()
+    with pytest.raises(ValueError, match=r"fit: the first batch has 1 classes \('ash'\), the model has 3 outputs"):
+        model.fit(rows for rows in [(X[order[:20]], names[order[:20]]), (X[order[20:]], names[order[20:]])])
+    with pytest.raises(ValueError, match="train_on_batch: the first batch has 1 classes"):
+        model.train_on_batch(X[order[:20]], names[order[:20]])
+    assert model.memory is None
+    model.fit(X, names)
+    model.train_on_batch(X[order[:20]], names[order[:20]])  # the others are known by now
+
+
+def test_a_model_says_how_layers_are_frozen():
+    model = classifier()
+    assert model.trainable
+    with pytest.raises(AttributeError, match="learning_rate_factor=0"):
+        model.trainable = False

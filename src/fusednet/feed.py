@@ -164,8 +164,20 @@ def _refuse_several_inputs(x, y, what_x: str, what_y: str) -> None:
 def need_y(where: str, y, x=None) -> None:
     """Raise where there is no y; `x` is looked at for the reason."""
     if y is None:
-        more = "; x is an iterable of batches, which only fit takes" if is_batches(x) and x is not None else ""
+        more = ""
+        if where == "fit" and isinstance(x, (list, tuple)):
+            more = "; x is a list, which is taken for rows: batches come from a generator or an iterable of your own"
+        elif x is not None and is_batches(x):
+            more = "; x is an iterable of batches, which only fit takes"
         raise TypeError(f"{where}: y is None; wanted labels or numbers{more}")
+
+
+def need_all_classes(where: str, data: Data, known, outputs: int | None) -> None:
+    """Raise where the first of several batches has not all classes: those it has are what the model will know."""
+    if known is None and data.classes is not None and len(data.classes) < (outputs or 0):
+        names = ", ".join(repr(name) for name in data.classes.tolist())
+        raise ValueError(f"{where}: the first batch has {len(data.classes)} classes ({names}), the model has {outputs} "
+                         f"outputs; wanted a row of each class in it, or integers 0 to {outputs - 1} as labels")
 
 
 def _check_names(given, wanted, what: str) -> None:

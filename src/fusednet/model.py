@@ -144,6 +144,15 @@ class Sequential:
         return optimizers.InUse(self) if self.optimizer_spec is not None else None
 
     @property
+    def trainable(self) -> bool:
+        """True; a layer with ``learning_rate_factor=0`` is not trained."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        raise AttributeError("Sequential: trainable cannot be set; a layer with learning_rate_factor=0 is not trained")
+
+    @property
     def step(self) -> int:
         """Optimizer steps so far."""
         return int(self.left.cursor[interp.STEP])
@@ -383,7 +392,7 @@ class Sequential:
                                    validation_data, validation_batch_size, validation_steps)
             return fit.run()
         ready = isinstance(x, feed.Data)
-        feed.need_y("fit", x.y if ready else y)
+        feed.need_y("fit", x.y if ready else y, x)
         data = x.checked("fit", self.network) if ready else self.prepare(x, y, sample_weight=sample_weight,
                                                                          class_weight=class_weight)
         if batch_size is None:
@@ -425,6 +434,7 @@ class Sequential:
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         if schedule.validation_interval is not None and extra is None:
             raise ValueError("fit: validation_interval is given, but no validation_data")
+        feed.need_all_classes("fit", rows.first, self.classes_, self.network.outputs)
         self._check_trainable("fit")
         with trainer.unchanged_by_errors(self):
             self._take(rows.first, None)
@@ -505,6 +515,7 @@ class Sequential:
         self._need_compiled("train_on_batch")
         feed.need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
+        feed.need_all_classes("train_on_batch", data, self.classes_, self.network.outputs)
         self._check_trainable("train_on_batch")
         self._take(data, None)
         made = self.plan("train", data.feed(ordered=False), len(data.x))
