@@ -610,6 +610,16 @@ def test_csv_logger_appends_below_the_same_columns(tmp_path):
     assert [line[0] for line in rows(path)] == ["epoch", "0"]
 
 
+@pytest.mark.parametrize("there", [[], ["7,,,,,"]])
+def test_csv_logger_appends_below_a_line_without_an_end(tmp_path, there):
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join([",".join(["epoch", *sorted(METRICS)]), *there]))
+    before = rows(path)
+    train(CSVLogger(path, append=True), epochs_of([1.0, 2.0]))
+    after = rows(path)
+    assert after[: len(before)] == before and [line[0] for line in after[len(before) :]] == ["0", "1"]
+
+
 def test_csv_logger_refuses_other_columns_before_training(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("epoch,loss\n0,1.0\n")

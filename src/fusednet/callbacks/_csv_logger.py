@@ -85,12 +85,23 @@ class CSVLogger(Callback):
         header = self._columns is None
         if header:
             self._columns = ["epoch", *sorted({*logs, *(self.params.get("metrics") or ())})]
+        unfinished = not self._fresh and self._unfinished()
         with open(self.filename, "w" if self._fresh else "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, delimiter=self.separator)
+            if unfinished:
+                writer.writerow([])
             if header:
                 writer.writerow(self._columns)
             writer.writerow([epoch if key == "epoch" else logs.get(key, "NA") for key in self._columns])
         self._fresh = False
+
+    def _unfinished(self) -> bool:
+        """Whether the file's last line has no end: editors and processes that were killed leave such."""
+        if not os.path.exists(self.filename) or not os.path.getsize(self.filename):
+            return False
+        with open(self.filename, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) not in (b"\n", b"\r")
 
     def state_dict(self):
         """How long the file is, and its columns."""
