@@ -105,6 +105,41 @@ def test_the_separator_is_the_one_of_the_first_line(tmp_path, separator):
     assert tabular.read(tmp_path / "t.csv")["a"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("separator", "line", "names"),
+    [
+        (",", 'city,"Which colour? red|green|blue|none",price', ["city", "Which colour? red|green|blue|none", "price"]),
+        (";", 'a; "Say ""x|y|z|w"", please";b', ["a", 'Say "x|y|z|w", please', "b"]),
+        (",", '"red|green|blue|none",b', ["red|green|blue|none", "b"]),
+        (",", 'a,"",b', ["a", "Unnamed: 1", "b"]),
+        (";", 'a;5" x;7" y', ["a", '5" x', '7" y']),  # quotes that open nothing
+    ],
+)
+def test_separators_within_quotes_do_not_count(tmp_path, separator, line, names):
+    values = list(range(len(names)))
+    (tmp_path / "t.csv").write_text(f"{line}\n{separator.join(map(str, values))}\n")
+    read = tabular.read(tmp_path / "t.csv")
+    assert list(read.columns) == names and read.values.tolist() == [values]
+
+
+@pytest.mark.parametrize("head", ["code ,z", " code,z", '"code ",z', "code,z"])
+def test_text_is_text_whatever_spaces_its_name_has(tmp_path, head):
+    (tmp_path / "t.csv").write_text(f"{head}\n01,1\n01,2\n")
+    assert tabular.read(tmp_path / "t.csv", ("code",))["code"].tolist() == ["01", "01"]
+
+
+def test_named_levels_of_an_index_are_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"], "c": [0.5, 1.5, 2.5]})
+    table.set_index(["a", "b"]).to_parquet(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(tabular.read(tmp_path / "t.parquet"), table, check_dtype=False)
+    table.iloc[::-1].to_parquet(tmp_path / "t.parquet")  # whose index has no name
+    assert list(tabular.read(tmp_path / "t.parquet").columns) == ["a", "b", "c"]
+    table.set_index(pd.Index([7, 8, 9], name="c")).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t.parquet has two columns with the name 'c'"):
+        tabular.read(tmp_path / "t.parquet")
+
+
 @pytest.mark.filterwarnings("error")
 def test_numbers_too_large_to_be_standardised_name_their_column():
     table = pd.DataFrame({"a": np.arange(40.0), "large": np.linspace(-1e300, 1e300, 40), "y": np.arange(40.0) / 3})
@@ -320,3 +355,8 @@ def test_whole_numbers_beyond_int64_stay_what_they_are():
     for dtype in ("uint64", "UInt64"):
         target = tabular.target(pd.DataFrame({"y": pd.array(values, dtype=dtype)}), "y")
         assert target.classes.tolist() == values[:2] and target.values.tolist() == values
+    for values in ([1e20, 2e20] * 10, [-1e20, 5.0] * 10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            target = tabular.target(pd.DataFrame({"y": values}), "y", "classification")
+        assert target.classes.tolist() == sorted(values[:2]) and target.values.tolist() == values

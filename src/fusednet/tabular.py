@@ -8,6 +8,7 @@ b) A guess (separator, task) comes with its reason, so that whoever reads it can
 
 import difflib
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ MOST_CLASSES = 20
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip", ".parquet", ".pq")
 _SEPARATORS = (",", ";", "\t", "|")
+_CUT = re.compile(rf'[{"".join(_SEPARATORS)}] *"(?:[^"]|"")*$')
+"""A name in which a quote opens, behind another separator, and does not close: it was cut inside quotes."""
 
 
 def pandas():
@@ -42,10 +45,11 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     Parameters
     ----------
     path : str or os.PathLike
-        CSV, with commas, semicolons, tabs or bars between the columns (of these what gives the first line most columns)
-        and their names in the first line, compressed or not; or Parquet, known by its first bytes.
+        CSV, with commas, semicolons, tabs or bars between the columns (of these what gives the first line most columns
+        without cutting quoted names) and their names in the first line, compressed or not; or Parquet, known by its
+        first bytes, of which named levels of the index are columns too.
     text : tuple of str
-        Columns that are read as text whatever is in them.
+        Columns of CSV that are read as text whatever is in them.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     pandas()
     frame = _read_parquet(path) if start[:4] == b"PAR1" else _read_csv(path, start, text)
     frame.columns = [str(name).strip() for name in frame.columns]
-    _check_names(path, frame.columns)
+    check_names(path, frame.columns)
     if len(frame) == 0:
         raise ValueError(f"{path} has no rows below the names of its {len(frame.columns)} columns")
     return frame.reset_index(drop=True)
@@ -82,13 +86,16 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
 
 def _read_parquet(path: str):
     try:
-        return pandas().read_parquet(path)
+        frame = pandas().read_parquet(path)
     except ImportError as error:
         raise ImportError(
             f"{path} is Parquet, which needs the package pyarrow: pip install 'fusednet[cli]'"
         ) from error
     except Exception as error:  # pyarrow's errors have no base that could be named without importing it
         raise ValueError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+    named = [level for level, name in enumerate(frame.index.names) if name is not None]
+    # duplicates, which are then refused with the file's name
+    return frame.reset_index(level=named, allow_duplicates=True) if named else frame
 
 
 def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
@@ -97,19 +104,22 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         ending = os.path.splitext(path)[1].lower()
         known = "" if ending in _ENDINGS else f" ({ending or 'no ending'})"
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
-    options = {"dtype": dict.fromkeys(text, "str"), "skipinitialspace": True, "low_memory": False}
+    options = {"index_col": False, "skipinitialspace": True, "low_memory": False}
     try:
-        heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True)
+        heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True).iloc[0]
                  for sep in _SEPARATORS}
-        separator = max(heads, key=lambda sep: len(heads[sep].columns))  # of equal ones the first
+        whole = [sep for sep, names in heads.items() if not any(map(_CUT.search, names.dropna()))]
+        separator = max(whole or heads, key=lambda sep: len(heads[sep]))  # of equal ones the first
+        names = pandas().read_csv(path, sep=separator, nrows=0, **options).columns  # as they are: with spaces
+        dtype = {name: "str" for name in names if name.strip() in text}
         # without index_col=False the first values of rows that are too long would be their names; so separators may end
         # rows, and of other values it warns
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas().errors.ParserWarning)
-            frame = pandas().read_csv(path, sep=separator, index_col=False, **options)
+            frame = pandas().read_csv(path, sep=separator, dtype=dtype, **options)
     except pandas().errors.ParserWarning:
         raise ValueError(f"{path} has rows of more values than its first line has names "
-                         f"({len(heads[separator].columns)}); wanted a name for each column") from None
+                         f"({len(heads[separator])}); wanted a name for each column") from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); wanted a CSV file in UTF-8"
@@ -119,11 +129,18 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             raise  # the disk's fault, not the file's
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
-    _check_names(path, heads[separator].iloc[0].dropna())  # pandas has made "a.1" of a second "a"
+    check_names(path, heads[separator].dropna())  # pandas has made "a.1" of a second "a"
     return frame
 
 
-def _check_names(path: str, names) -> None:
+def check_names(path: str, names) -> None:
+    """Refuse names that are the same but for the spaces around them.
+
+    Raises
+    ------
+    ValueError
+        If two are.
+    """
     names = [str(name).strip() for name in names]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -238,8 +255,10 @@ def target_values(frame, name: str, path="the table") -> tuple[np.ndarray, np.nd
 
 
 def as_classes(values: np.ndarray) -> np.ndarray:
-    """Whole numbers as integers: they are floats where the column lacks one."""
-    return values.astype(np.int64) if values.dtype.kind == "f" and (values == np.rint(values)).all() else values
+    """Whole numbers as integers, if these can hold them: they are floats where the column lacks one."""
+    if values.dtype.kind == "f" and (values == np.rint(values)).all() and (np.abs(values) < 2.0**63).all():
+        return values.astype(np.int64)
+    return values
 
 
 def _plain(column) -> np.ndarray:
