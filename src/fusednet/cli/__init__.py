@@ -1,18 +1,21 @@
 """The command ``fusednet``: ``train`` and ``predict`` for people who have a file, ``info`` and ``bench`` for all.
 
 `main` is the console script of pyproject.toml and is called by ``python -m fusednet``. Reads cli/_options.py for the
-words, and the module of a subcommand when it is asked for.
+words, cli/_text.py, and the module of a subcommand when it is asked for.
 
 a) What is wrong with a file, a table or an option is one line on stderr and exit status 2. Anything else is a fault of
    the library and comes with its traceback.
-b) Results go to stdout; progress, remarks and errors to stderr, so that predictions can be piped.
+b) Results go to stdout; progress, remarks and errors to stderr, so that predictions can be piped. What a closed one
+   does not take is dropped, and nothing else changes.
 c) Nothing is computed here: the subcommands use `Sequential` as anybody does.
 """
 
+import contextlib
 import os
 import sys
 
 from fusednet.cli import _options
+from fusednet.cli._text import Outlet
 
 WRONG, INTERRUPTED = 2, 130
 """Exit statuses: something given does not do; Ctrl-C (as shells have it: 128 and the number of the signal)."""
@@ -31,6 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
     int
         Exit status: 0, `WRONG` or `INTERRUPTED`; of ``bench``, 1 if what was measured is not as it should be.
     """
+    with contextlib.ExitStack() as streams:
+        for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
+            # None: whoever started the process has closed it
+            stream = getattr(sys, name) or streams.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            streams.enter_context(redirect(Outlet(stream)))
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     parser = _options.parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -59,9 +71,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nfusednet: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except MemoryError as error:
         print(f"fusednet {options.command}: error: there is not enough memory: {_sentence(error)}", file=sys.stderr)
         return WRONG

@@ -55,6 +55,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _file(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("'' is not the name of a file")
+    return text
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -76,9 +82,11 @@ def parser() -> argparse.ArgumentParser:
         description="Predict each row of a CSV or Parquet file: a CSV table of predictions, for classes with their "
                     "probabilities.",
     )
-    predict.add_argument("model", help="a file that fusednet train, or Sequential.save, has written")
-    predict.add_argument("data", help="CSV or Parquet with the columns that the model was trained on, in any order")
-    predict.add_argument("-o", "--output", metavar="FILE", help="where to; by default to the standard output")
+    predict.add_argument("model", type=_file, help="a file that fusednet train, or Sequential.save, has written")
+    predict.add_argument("data", type=_file,
+                         help="CSV or Parquet with the columns that the model was trained on, in any order")
+    predict.add_argument("-o", "--output", type=_file, metavar="FILE",
+                         help="where to; by default to the standard output")
     predict.add_argument("--threads", type=_checked(errors.integer, 1), metavar="N", help="by default all processors")
     commands.add_parser(
         "info", help="show version, instruction set, threads, backends and build", allow_abbrev=False,
@@ -95,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     whole, positive = _checked(errors.integer, 1), _checked(errors.real, 0, open_low=True)
-    parser.add_argument("data", nargs="?", help="CSV or Parquet, names of the columns in the first line")
+    parser.add_argument("data", nargs="?", type=_file, help="CSV or Parquet, names of the columns in the first line")
     parser.add_argument("-t", "--target", metavar="COLUMN", help="the column to predict")
     parser.add_argument("--task", choices=tabular.TASKS, help="by default found from what the target holds")
     parser.add_argument("--drop", type=_names, metavar="COLUMN,...", help="columns not to be used")
@@ -117,8 +125,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--seed", type=_checked(errors.integer, 0), metavar="N",
                           help="of all that is drawn; by default 0")
     training.add_argument("--threads", type=whole, metavar="N", help="by default all processors")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to save; by default the data's name with the "
-                                                               "ending .safetensors, in this folder")
+    parser.add_argument("-o", "--output", type=_file, metavar="FILE",
+                        help="where to save; by default the data's name with the ending .safetensors, in this folder")
     parser.add_argument("--resume", action="store_true",
                         help="go on with the training in the output file, which was stopped")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")

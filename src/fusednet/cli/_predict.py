@@ -6,11 +6,15 @@ a) A row of the result for each row of the file, in its order: the prediction, a
 b) A model of `Sequential.save`, without a recipe, takes the file's columns as they are: by name, if it was trained on
    names.
 c) Where the file has the target too, the score goes to stderr.
+d) The file of ``--output`` is replaced when all is written: an error leaves what was there before.
 """
 
+import contextlib
 import math
 import os
+import stat
 import sys
+import tempfile
 
 import numpy as np
 
@@ -29,14 +33,17 @@ def run(options) -> int:
     model = load(options.model)
     recipe = model.extra.get("recipe") if isinstance(model.extra, dict) else None
     recipe = None if recipe is None else Recipe.from_dict(recipe)
-    frame = tabular.read(options.data, recipe.texts if recipe else ())
+    texts = recipe.texts if recipe else ()
+    if recipe and model.classes_ is not None and model.classes_.dtype.kind == "U":
+        texts += (recipe.target,)
+    frame = tabular.read(options.data, texts)
     x = recipe.apply(frame, options.data) if recipe else _plain(model, frame, options)
     outputs = model.predict(x)
     predictions = _table(model, recipe, outputs, x)
     if options.output is None:
         predictions.to_csv(sys.stdout, index=False)
     else:
-        predictions.to_csv(options.output, index=False)
+        _write(predictions, options.output)
         print(f"{count(len(frame), 'prediction')} in {options.output}", file=sys.stderr)
     if recipe is not None and recipe.target in frame.columns:
         _score(recipe, frame, predictions["prediction"].to_numpy(), options.data)
@@ -55,8 +62,10 @@ def _check_output(options) -> None:
 
 def _plain(model, frame, options) -> np.ndarray:
     """Inputs of a model that was not trained on a table from a file."""
-    names = model.feature_names_
-    if names is None:
+    if model.feature_names_ is not None:
+        names = [name.strip() for name in model.feature_names_]  # as those of the file are
+        tabular.check_names(options.model, names)
+    else:
         names = list(frame.columns)
         if len(names) != model.network.features:
             raise ValueError(f"{options.data} has {count(len(names), 'column')}; {options.model} was trained on "
@@ -67,7 +76,7 @@ def _plain(model, frame, options) -> np.ndarray:
     text = next((name for name in names if frame[name].dtype.kind not in "biuf"), None)
     if text is not None:
         raise ValueError(f"the column {text!r} of {options.data} holds no numbers; {options.model} takes numbers only")
-    return frame[list(names)].to_numpy(np.float64)
+    return frame[names].to_numpy(np.float64)
 
 
 def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
@@ -87,6 +96,28 @@ def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
     return pandas.DataFrame(predictions)
 
 
+def _write(predictions, output: str) -> None:
+    there = os.path.exists(output)
+    if there and not os.path.isfile(output):  # a pipe or a device, which cannot be replaced
+        with contextlib.suppress(BrokenPipeError):  # its reader has seen enough
+            predictions.to_csv(output, index=False)
+        return
+    path = os.path.realpath(output)  # a link keeps pointing to what it points to
+    try:
+        # a folder, so that the file has its own name: pandas compresses by the ending
+        with tempfile.TemporaryDirectory(prefix=".fusednet-", dir=os.path.dirname(path)) as folder:
+            written = os.path.join(folder, os.path.basename(output))
+            predictions.to_csv(written, index=False)
+            if there:
+                os.chmod(written, stat.S_IMODE(os.stat(path).st_mode))
+            os.replace(written, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        what = f"cannot be written: {os.strerror(error.errno)}; what was there before is untouched"
+        raise OSError(error.errno, what, output) from error
+
+
 def _score(recipe: Recipe, frame, predicted: np.ndarray, path) -> None:
     try:
         rows, values = tabular.target_values(frame, recipe.target, path)
@@ -94,10 +125,21 @@ def _score(recipe: Recipe, frame, predicted: np.ndarray, path) -> None:
         return  # a target that cannot be compared is nobody's mistake here
     predicted = predicted[rows]
     if recipe.task == "classification":
-        score = in_classes(tabular.as_classes(values).astype(str), predicted.astype(str))
+        score = in_classes(_as_predicted(values, predicted), predicted)
     elif values.dtype.kind in "iuf":
         score = in_numbers(values, predicted)
     else:
         return
     print(f"{score}, on the {count(len(rows), 'row')} of {path} with {recipe.target} (it may have been trained "
           "on some of them)", file=sys.stderr)
+
+
+def _as_predicted(values: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Values of the target as what was predicted: one of another kind makes pandas read a column otherwise."""
+    if predicted.dtype.kind not in "biuf":
+        return values.astype(str)
+    if values.dtype.kind != "U":
+        return values
+    # text, because some are neither numbers nor True and False
+    words = tabular.pandas().Series(np.char.lower(values)).replace({"true": "1", "false": "0"})
+    return tabular.pandas().to_numeric(words, errors="coerce").to_numpy()

@@ -1,8 +1,9 @@
-"""What the command prints: labelled lines that fit the terminal, numbers and lists in words.
+"""What the command prints: labelled lines that fit the terminal, numbers and lists in words, and where to.
 
-Reads nothing; read by the subcommands.
+Reads nothing; read by cli/__init__.py and the subcommands.
 """
 
+import os
 import shutil
 import sys
 import textwrap
@@ -10,6 +11,37 @@ import textwrap
 import numpy as np
 
 _LABEL = 12
+
+
+class Outlet:
+    """A text stream that drops what it cannot print because the reader of the pipe has seen enough.
+
+    What is computed is not for the reader alone: the model of ``fusednet train | head`` is saved all the same.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)  # which takes what the stream still holds, too
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
 
 
 def say(label: str, text: str, *, fold: bool = True) -> None:

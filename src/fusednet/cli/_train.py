@@ -144,10 +144,14 @@ def _kept(options, model: Sequential | None) -> dict:
     """The options that a training keeps: as given, else as the file to resume has them, else the defaults."""
     names = ("target", *DEFAULTS)
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    epochs = {} if options.epochs is None else {"epochs": options.epochs}  # the one that may change
+    epochs = {} if options.epochs is None else {"epochs": options.epochs}  # the one that may change, but not undo
     if model is None:
         return {"data": "table" if options.data else "digits", "target": None, "epochs": EPOCHS, **DEFAULTS, **given,
                 **epochs}
+    done = len(model.left.history["epoch"])
+    if epochs and options.epochs < done:
+        raise ValueError(f"--resume: --epochs is {options.epochs}, the training has done {done:,}; wanted as many or "
+                         "more")
     kept = model.extra["command"] | epochs
     for name, value in given.items():
         if kept[name] != value:
@@ -310,7 +314,7 @@ def _fit(model: Sequential, job: Job, kept: dict, options, output: str) -> int:
     ended = early.stopped_epoch > 0 or bool(history.stopped)
     why = (f"stopped: {history.stopped}; a smaller --learning-rate may help" if history.stopped else
            f"stopped early, because {count(kept['patience'], 'epoch')} brought nothing better" if ended else
-           "stopped by Ctrl-C" if asked else
+           f"stopped by {'Ctrl-C' if asked[0] == signal.SIGINT else 'SIGTERM'}" if asked else
            "stopped by the time limit" if len(history.epoch) < kept["epochs"] else "as many as asked for")
     per_epoch = -(-len(rows) // min(kept["batch_size"], len(rows)))
     made = (model.step - steps) / per_epoch
