@@ -116,6 +116,24 @@ def test_weights_of_rows_that_are_all_0_on_one_side():
     assert found == {"train", "validate"}
 
 
-def test_no_time_is_refused():
-    with pytest.raises(ValueError, match="The 'max_time' parameter"):
-        MLPClassifier(max_time=0).fit(X, CLASSES)
+def test_a_training_without_time_has_the_loss_of_its_first_weights():
+    fitted = MLPClassifier(random_state=0, max_time=0).fit(X, CLASSES)
+    p = fitted.predict_proba(X)[np.arange(len(X)), CLASSES]
+    penalty = fitted.alpha / 2 / len(X) * sum((w**2).sum() for w in fitted.coefs_)
+    assert fitted.n_iter_ == 0
+    assert np.isclose(fitted.loss_, -np.log(p).mean() + penalty, rtol=1e-6)
+    fitted.set_params(max_time=None).fit(X, CLASSES)
+    before = fitted.loss_
+    assert fitted.set_params(max_time=0).fit(X, CLASSES).loss_ > before
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (0, 2), (-1, 1)])
+def test_columns_of_two_numbers_other_than_0_and_1_are_targets(pair):
+    y = np.array(pair)[np.c_[CLASSES, (X[:, 1] > 0).astype(int)]]
+    fitted = MLPClassifier(random_state=0, max_iter=400, learning_rate_init=0.01).fit(X, y)
+    assert fitted.score(X, y) > 0.9
+    assert all(np.array_equal(known, pair) for known in fitted.classes_)
+    with pytest.raises(ValueError, match="several columns of several classes"):
+        MLPClassifier().partial_fit(X, y, classes=pair)
+    labels = MLPClassifier(random_state=0, max_iter=400, learning_rate_init=0.01).fit(X, (y == pair[1]).astype(int))
+    assert np.array_equal(labels.classes_, [0, 1])

@@ -92,7 +92,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         "validation_metric": [StrOptions({"score", "loss"})],
         "restore_best_weights": ["boolean"],
         "callbacks": [None, object],
-        "max_time": [None, Interval(Real, 0, None, closed="neither")],
+        "max_time": [None, Interval(Real, 0, None, closed="left")],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -354,6 +354,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
               and parameters["learning_rate"] != "cosine"):
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({parameters['max_iter']}) reached and the "
                           "optimization hasn't converged yet.", ConvergenceWarning, stacklevel=5)
+        if "loss_" not in vars(self):  # the time was over before the first epoch was
+            self.loss_ = self._shown_loss(model.evaluate(X, target, sample_weight=weight, return_dict=True))
         best = vars(self).get("_best_weights")
         if parameters["early_stopping"] and parameters["restore_best_weights"] and best and not incremental:
             memory = model.memory

@@ -101,7 +101,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             check_classification_targets(y)
             self._sparse_labels = sparse
-            self._kind = type_of_target(y, input_name="y")
+            self._kind = _kind_of(y)
             if self._kind == _MULTIOUTPUT:
                 self.classes_ = [np.unique(column) for column in y.T]
             else:
@@ -273,7 +273,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=True)
 
     def _begin_classes(self, y):
-        kind = type_of_target(y)
+        kind = _kind_of(y)
         if kind == _MULTIOUTPUT:
             raise ValueError("partial_fit: y has several columns of several classes, which `classes` does not tell; "
                              "wanted one column, or columns of 0 and 1; or a first call of fit")
@@ -362,3 +362,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                                  "for each target")
             return accuracy((found == y).all(axis=1), sample_weight)
         return super().score(X, y, sample_weight)
+
+
+def _kind_of(y) -> str:
+    """scikit-learn's word for y, to which columns of any two whole numbers are labels; here only those of 0 and 1."""
+    kind = type_of_target(y, input_name="y")
+    if kind == _MULTILABEL and not np.isin(y.data if scipy.sparse.issparse(y) else y, (0, 1)).all():
+        return _MULTIOUTPUT
+    return kind
