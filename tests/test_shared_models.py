@@ -58,6 +58,25 @@ def test_evaluations_in_two_threads():
     assert found == [{right[0]}, {right[1]}]
 
 
+def test_a_step_within_a_step_is_refused():
+    def loss(y_true, y_pred):
+        if asks:
+            model.train_on_batch(X, X[:, :3])
+        return ((y_pred - y_true) ** 2).sum(axis=1), 2 * (y_pred - y_true)
+
+    asks = False
+    model = fn.Sequential([fn.Dense(3)], seed=0)
+    model.compile("sgd", loss)
+    model.train_on_batch(X, X[:, :3])
+    before, asks = model.get_weights(), True
+    with pytest.raises(RuntimeError, match="a step of this model is under way"):
+        model.train_on_batch(X, X[:, :3])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    asks = False
+    model.train_on_batch(X, X[:, :3])
+    assert model.step == 2
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 @pytest.mark.parametrize(("when", "step"), [("on_epoch_end", 6), ("on_train_batch_end", 7)])
 def test_a_copy_from_within_a_training_goes_on_as_the_training(copied, when, step, tmp_path):

@@ -511,6 +511,8 @@ class Sequential:
         ------
         ArithmeticError
             If loss or gradient are not finite; the weights are then those before the step.
+        RuntimeError
+            If a step is under way, in another thread or because the loss is a function that asks for one.
         """
         self._need_compiled("train_on_batch")
         feed.need_y("train_on_batch", y)

@@ -7,6 +7,7 @@ a) To bind a plan takes several times as long as a step of a small network. A st
 b) Nothing is kept while a step is under way, which may be left by an error or Ctrl-C with its sums half made.
 """
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,7 @@ class Stepper:
 
     def __init__(self):
         self._kept: tuple[list, Runner] | None = None  # what the runner was made for
+        self._alone = threading.Lock()
 
     def __call__(self, made: Plan, memory: Memory, rows: Source, step: int, scalars: Callable,
                  leave: Callable | None) -> np.ndarray:
@@ -53,7 +55,18 @@ class Stepper:
         ------
         NotFinite
             If a check failed; the step has not been.
+        RuntimeError
+            If a step is under way, in another thread or because the loss is a function that asks for one.
         """
+        if not self._alone.acquire(blocking=False):
+            raise RuntimeError("train_on_batch: a step of this model is under way; wanted one after the other")
+        try:
+            return self._step(made, memory, rows, step, scalars, leave)
+        finally:
+            self._alone.release()
+
+    def _step(self, made: Plan, memory: Memory, rows: Source, step: int, scalars: Callable,
+              leave: Callable | None) -> np.ndarray:
         wanted = [made, backends.current(), threads.get_num_threads(), memory.arena(made.arena, made.mode),
                   *memory.arrays().values()]
         kept, self._kept = self._kept, None
