@@ -166,3 +166,14 @@ def test_what_is_wrong_is_said(make, error, message):
     with pytest.raises(error) as caught:
         make()
     assert message in str(caught.value)
+
+
+def test_rows_that_were_not_drawn_may_all_weigh_nothing():
+    """They are then no validation rows."""
+    weight = np.zeros(len(X))
+    weight[:3] = 1
+    ensemble = Ensemble(regressor, 12, bootstrap=True)
+    ensemble.fit(X, X[:, :2], epochs=1, sample_weight=weight)
+    validated = ["val_loss" in one.history.history for one in ensemble.fitted]
+    assert any(validated)
+    assert not all(validated)

@@ -397,3 +397,14 @@ def test_curves_of_rows_that_an_estimator_sets_aside_itself_are_none_of_the_vali
     estimator = sklearn.MLPClassifier(max_iter=3, early_stopping=True)
     (one,) = fit_many([estimator], X, Y, validation_split=0.3)
     assert sorted(one.history.history) == ["loss"] and sorted(one.scores) == ["val_score"]
+
+
+@pytest.mark.parametrize("division", [{"folds": 3}, {"validation_split": 0.2, "split": "tail"}])
+def test_weights_that_are_all_0_in_a_fold_are_told_of_before_any_training(division):
+    begun = []
+    weight = np.zeros(len(X))
+    weight[0] = 1
+    listeners = [fn.LambdaCallback(on_train_begin=lambda logs: begun.append(True))]
+    with pytest.raises(ValueError, match=r"the weights of all rows to (train on|validate with) are 0"):
+        fit_many([build], X, Y, sample_weight=weight, callbacks=lambda: listeners, on_error="keep", **division)
+    assert not begun

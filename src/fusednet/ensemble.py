@@ -142,7 +142,8 @@ class Ensemble:
             drawn[spare[: len(missing)]] = missing
         drawn.sort()
         others = np.setdiff1d(np.arange(n), drawn)
-        return drawn, None if separate or not len(others) else others
+        scored = len(others) if data.weight is None else data.weight[others].any()
+        return drawn, others if scored and not separate else None
 
     # ---- prediction --------------------------------------------------------------------------------------------------
 

@@ -399,6 +399,7 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
         trainer.planned(**(_UNSAID | {name: value for name, value in given.items() if name in _UNSAID}))
         several = division.folds is not None
         for fold, (train, held) in enumerate(division.of(data)):
+            data.check_weights(train, held)
             model = one.model
             if several:
                 model = anew(model, model.seed if seed is None or one.seeded else seed_of(seed, i, fold))
