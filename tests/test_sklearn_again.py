@@ -136,3 +136,8 @@ def test_columns_of_two_numbers_other_than_0_and_1_are_targets(pair):
         MLPClassifier().partial_fit(X, y, classes=pair)
     labels = MLPClassifier(random_state=0, max_iter=400, learning_rate_init=0.01).fit(X, (y == pair[1]).astype(int))
     assert np.array_equal(labels.classes_, [0, 1])
+
+
+def test_a_preset_with_dropout_says_that_it_is_none_for_lbfgs():
+    with pytest.raises(ValueError, match=r"the preset 'strong' has dropout.* not 'lbfgs'"):
+        MLPClassifier(preset="strong", solver="lbfgs").fit(X, CLASSES)

@@ -27,15 +27,20 @@ learning rate that falls to 0, the best weights by validation, five networks ave
 
 
 def resolve(estimator) -> dict:
-    """The parameters of an estimator, those of its preset in the place of defaults."""
+    """The parameters of an estimator, those of its preset in the place of defaults; a `ValueError` where its solver
+    cannot train these."""
     given = estimator.get_params(deep=False)
     preset = given.get("preset")
     if preset is None:
         return given
     defaults = type(estimator)().get_params(deep=False)
-    return given | {
+    taken = {
         name: value for name, value in PRESETS[preset].items() if name in given and _same(given[name], defaults[name])
     }
+    if given["solver"] == "lbfgs" and taken.get("dropout"):
+        raise ValueError(f"the preset {preset!r} has dropout, which makes the loss random; wanted the solver 'adam' or "
+                         "'sgd' with it, not 'lbfgs'")
+    return given | taken
 
 
 def _same(a, b) -> bool:
