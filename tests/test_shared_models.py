@@ -21,6 +21,12 @@ def made(optimizer=None):
     return model
 
 
+def made_for(x):
+    model = made()
+    model.build(x.shape[1])
+    return model
+
+
 def same(some, others) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(some.get_weights(), others.get_weights(), strict=True))
 
@@ -167,6 +173,16 @@ def test_numbers_that_float32_cannot_hold_are_refused(value):
     wide.compile("sgd", "sparse_categorical_crossentropy")
     wide.fit(x, Y)
     assert wide.memory.finite()
+    assert np.isfinite(wide.predict(x)).all()
+    assert np.isfinite(fn.Ensemble.of([wide]).predict(x)).all()
+    head = fn.Sequential([fn.BatchNormalization()], seed=0, dtype="float64")  # as many outputs as x has columns
+    head.compile("sgd", "mse")
+    head.fit(x, np.zeros_like(x))
+    fresh = fn.Sequential(layers, seed=0, dtype="float64")
+    fresh.compile("sgd", "sparse_categorical_crossentropy")
+    assert fn.fit_many([fresh], x, Y)[0].model.memory.finite()
+    with pytest.raises(ValueError, match="wanted numbers that float32 can hold"):
+        fn.Ensemble.of([made_for(X)]).predict(x)
 
 
 def test_an_interval_of_validations_wants_rows_for_them():

@@ -297,7 +297,7 @@ class Shared:
         if model.network is None:
             raise ValueError("fit_many: a model has no layers; wanted at least one")
         if self._rows is None:
-            self._rows = feed.prepare(self._given[0])
+            self._rows = feed.prepare(self._given[0], dtype="float64")  # what a model's own can hold, it says
         rows = self._rows
         data = model.prepare(rows.x, self._given[1], sample_weight=self._weight, class_weight=class_weight)
         data.names = rows.names

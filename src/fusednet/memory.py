@@ -22,6 +22,14 @@ from fusednet.spec import Activation, BatchNormalization, Dense, Network
 _BLOCK = 4096  # rows that are looked at together when the normalisation is learnt
 
 
+class _OfThread(threading.local):
+    """The arenas of a thread, by how many steps it has left for Python (`Memory.within_step`)."""
+
+    def __init__(self):
+        self.arenas: dict[int, np.ndarray] = {}
+        self.within = 0
+
+
 class Memory:
     """The arrays of `network`, whose `features` are known.
 
@@ -67,9 +75,8 @@ class Memory:
         self.slices: list[np.ndarray] = []
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
-        self._predictions: dict[str, np.ndarray] = {}
-        self._of_thread = threading.local()
-        self._within = 0  # steps that were left for Python
+        self._predictions: dict[int, np.ndarray] = {}
+        self._of_thread = _OfThread()
 
     def views(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """The weight arrays as views of a flat vector, in the order of the layers."""
@@ -195,21 +202,21 @@ class Memory:
         trains it. In a thread trainings and evaluations take turns, between steps; who asks within a step has another
         (`within_step`).
         """
-        arenas = self._predictions if mode == "predict" else vars(self._of_thread)
-        of = f"steps within {self._within}"
-        if of not in arenas or arenas[of].size < nbytes:
-            arenas[of] = params.empty(nbytes, np.uint8)
-        return arenas[of]
+        own = self._of_thread
+        arenas, level = (self._predictions, 0) if mode == "predict" else (own.arenas, own.within)
+        if level not in arenas or arenas[level].size < nbytes:
+            arenas[level] = params.empty(nbytes, np.uint8)
+        return arenas[level]
 
     @contextmanager
     def within_step(self) -> Iterator[None]:
         """While Python does something within a step, a loss of the user's say, what the step has in the arena stays,
         though the user may evaluate the model there."""
-        self._within += 1
+        self._of_thread.within += 1
         try:
             yield
         finally:
-            self._within -= 1
+            self._of_thread.within -= 1
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the arena, by the names that plans give them."""

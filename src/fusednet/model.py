@@ -455,11 +455,12 @@ class Sequential:
             raise ValueError("the model has no layers; wanted at least one")
         if x is None:
             raise TypeError("x is None; wanted an array, a data frame or batches")
+        options["dtype"] = self._dtype
         if y is not None:
             outputs = self.network.outputs
             if outputs is None:
-                outputs = feed.prepare(x).x.shape[1]
-            options |= {"loss": self.loss, "outputs": outputs, "dtype": self._dtype, "classes": self.classes_}
+                outputs = feed.prepare(x, dtype=self._dtype).x.shape[1]
+            options |= {"loss": self.loss, "outputs": outputs, "classes": self.classes_}
         features = self.network.features if self.memory is not None else None
         return feed.prepare(x, y, features=features, names=self.feature_names_, **options)
 
