@@ -176,8 +176,8 @@ def need_all_classes(where: str, data: Data, known, outputs: int | None) -> None
     """Raise where the first of several batches has not all classes: those it has are what the model will know."""
     if known is None and data.classes is not None and len(data.classes) < (outputs or 0):
         names = ", ".join(repr(name) for name in data.classes.tolist())
-        raise ValueError(f"{where}: the first batch has {len(data.classes)} classes ({names}), the model has {outputs} "
-                         f"outputs; wanted a row of each class in it, or integers 0 to {outputs - 1} as labels")
+        raise ValueError(f"{where}: the first batch has no labels but {names}, the model has {outputs} outputs; wanted "
+                         f"a row of each class in it, or integers 0 to {outputs - 1} as labels")
 
 
 def _check_names(given, wanted, what: str) -> None:
