@@ -177,3 +177,18 @@ def test_rows_that_were_not_drawn_may_all_weigh_nothing():
     validated = ["val_loss" in one.history.history for one in ensemble.fitted]
     assert any(validated)
     assert not all(validated)
+
+
+def test_a_bootstrap_draws_a_row_that_counts():
+    """Of 90 rows 2 count: every ninth draw has neither."""
+    weight = np.zeros(90)
+    weight[[7, 70]] = 1
+    for y, made in ((Y, classifier), (X[:, :2], regressor)):
+        ensemble = Ensemble(made(), 30, bootstrap=True, seed=1)
+        ensemble.fit(X, y, epochs=1, sample_weight=weight)
+        drawn = [np.random.default_rng([1, i]).integers(0, 90, 90) for i in range(30)]
+        assert any(not weight[rows].any() for rows in drawn)  # so this was needed
+        for i in range(30):
+            rows, _ = ensemble._drawn(i, ensemble.members[0].prepare(X, y, sample_weight=weight), False)
+            assert len(rows) == 90 and weight[rows].any()
+            assert y is not Y or set(Y[rows]) == set(NAMES)

@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -408,3 +409,33 @@ def test_weights_that_are_all_0_in_a_fold_are_told_of_before_any_training(divisi
     with pytest.raises(ValueError, match=r"the weights of all rows to (train on|validate with) are 0"):
         fit_many([build], X, Y, sample_weight=weight, callbacks=lambda: listeners, on_error="keep", **division)
     assert not begun
+
+
+def test_a_trained_model_takes_its_columns_in_their_order_only():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcdef"))
+    model = build()
+    model.fit(frame, Y, epochs=1)
+    before = bits([SimpleNamespace(model=model)])
+    with pytest.raises(ValueError, match="x has its columns in the order f, e, d, c, b, a"):
+        fit_many([model], frame[list("fedcba")], Y, epochs=1)
+    assert bits([SimpleNamespace(model=model)]) == before and model.feature_names_ == tuple("abcdef")
+    fit_many([model], X, Y, epochs=1)  # no names, no order
+
+
+def test_callbacks_may_be_a_function_that_makes_one():
+    fitted = fit_many(CONFIGS[:2], X, Y, build=build, epochs=3, callbacks=lambda: Stop(1))
+    assert [len(one.history.epoch) for one in fitted] == [1, 1]
+
+
+class Stop(fn.callbacks.Callback):
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs):
+        self.model.stop_training = epoch + 1 == self.epochs
+
+
+def test_a_seed_of_none_is_no_seed():
+    said, unsaid = (fit_many([config], X, Y, build=build, seed=5) for config in ({"seed": None}, {}))
+    assert bits(said) == bits(unsaid)

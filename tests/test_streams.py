@@ -5,7 +5,8 @@ import pytest
 from fits import blobs, classifier, outcome
 
 import fusednet as fn
-from fusednet import trainer
+from fusednet import streams, trainer
+from fusednet.backends import interp
 
 X, Y = blobs(rows=90)
 WEIGHT = np.linspace(0.5, 2, 90)
@@ -119,7 +120,7 @@ def test_callbacks_see_every_batch():
         (lambda: [(X[:5], Y[:5])].__iter__(), {"y": Y}, ValueError, "y is given, but x is an iterable of batches"),
         (lambda: iter([(X, Y)]), {"validation_split": 0.2}, ValueError, "validation_split needs arrays"),
         (lambda: iter([(X, Y)]), {"class_weight": "balanced"}, ValueError, "nobody has counted"),
-        (lambda: iter([(X, Y), (X, Y, WEIGHT)]), {"steps_per_epoch": 2}, ValueError, "weights with all batches or"),
+        (lambda: iter([(X, Y), (X, Y, WEIGHT)]), {"steps_per_epoch": 2}, ValueError, "has weights, unlike the first"),
         (lambda: iter([(X, Y), (X[:, :3], Y)]), {"steps_per_epoch": 2}, ValueError, "x has 3 features"),
         (lambda: iter([(np.full((4, 5), np.nan), Y[:4])]), {}, ValueError, "batch 0 of x: x has NaN in row 0, col"),
         (lambda: iter([(X, Y), (X, Y[:3])]), {"steps_per_epoch": 2}, ValueError, "batch 1 of x: x has 90 rows"),
@@ -209,3 +210,99 @@ def test_a_model_says_how_layers_are_frozen():
     assert model.trainable
     with pytest.raises(AttributeError, match="learning_rate_factor=0"):
         model.trainable = False
+
+
+@pytest.mark.parametrize("sizes", [(64, 128), (32, 64, 200), (128, 512, 1024)])
+def test_batches_that_grow_train_as_steps_on_them_do(sizes):
+    """Beyond 128 rows the gradients of a small network are made by slices, which the first batch had none of."""
+    x, y = blobs(rows=sum(sizes))
+    ends = np.cumsum(sizes)[:-1]
+    batches = list(zip(np.split(x, ends), np.split(y, ends), strict=True))
+    one, other = classifier(hidden=(500,)), classifier(hidden=(500,))
+    one.fit((batch for batch in batches), steps_per_epoch=len(sizes))
+    for batch in batches:
+        other.train_on_batch(*batch)
+    assert one.memory.slices
+    assert all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_batches_of_ever_other_sizes_keep_their_memory_small():
+    model = classifier()
+    model.build(5)
+    x, y = blobs(rows=400)
+    order = np.random.default_rng(0).permutation(np.arange(1, 401))
+    rows = streams.StreamRows(model, ((x[:n], y[:n]) for n in order), None, None)
+    cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+    made = model.plan("train", rows.feed, rows.batch)
+    model.memory.prepare(model.optimizer_spec, gradients=made.gradients)
+    runner = rows.runner(model, made, cursor, np.zeros(len(made.sums)), True)
+    runner.advance(400)
+    assert len(runner._runners) <= 64
+    assert runner._buffer.rows < 800
+    assert all(one.source.x.base is runner._buffer.x for one in runner._runners.values())
+    assert cursor[interp.STEP] == 400
+
+
+def test_who_asks_for_no_checks_has_none_in_larger_batches_either():
+    batches = ((X[:rows], Y[:rows]) for rows in (32, 64, 64, 64))
+    model = classifier(fn.SGD(1e300), hidden=(6, 6))
+    history = model.fit(batches, steps_per_epoch=4, callbacks=[fn.callbacks.TerminateOnNaN(False)])
+    assert model.step == 4 and not history.stopped
+
+
+def _of_rows():
+    model = classifier()
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_soft_and_hard_rows_take_turns():
+    """Of a mixup with the weight 1 come rows of zeros and one 1."""
+    hard = np.eye(3)[Y[:SIZE]]
+    soft = 0.8 * hard + 0.1
+    for first, second in ((hard, soft), (soft, hard)):
+        model, other = _of_rows(), _of_rows()
+        model.fit(iter([(X[:SIZE], first), (X[SIZE:2 * SIZE], second)]), steps_per_epoch=2)
+        other.train_on_batch(X[:SIZE], first)
+        other.train_on_batch(X[SIZE:2 * SIZE], second)
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    _of_rows().fit(iter([(X[:SIZE], hard)]), steps_per_epoch=1, class_weight={0: 2.0})
+    with pytest.raises(ValueError, match="batch 1 of x has rows of numbers as its y, the first has labels"):
+        _of_rows().fit(iter([(X[:SIZE], Y[:SIZE]), (X[:SIZE], soft)]), steps_per_epoch=2)
+
+
+class Unsure(Batches):
+    """A loader that does not know its length says so by an error, or by 0."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def __len__(self):
+        if self.error is not None:
+            raise self.error
+        return 0
+
+
+@pytest.mark.parametrize("error", [TypeError("The dataset is infinite."), None])
+def test_loaders_that_do_not_know_their_length(error):
+    _same(_arrays(epochs=2), _stream(Unsure(error), epochs=2))
+
+
+def test_none_is_no_end():
+    with pytest.raises(TypeError, match=r"batch 1 of x is NoneType; wanted \(x, y\)"):
+        classifier().fit(iter([(X[:SIZE], Y[:SIZE]), None, (X[:SIZE], Y[:SIZE])]))
+
+
+def test_a_batch_may_have_weights_that_are_all_0():
+    def batches(weight):
+        return iter([(X[:SIZE], Y[:SIZE], weight[:SIZE]), (X[SIZE:2 * SIZE], Y[SIZE:2 * SIZE], weight[SIZE:2 * SIZE])])
+
+    weight = np.repeat([1.0, 0.0], SIZE)
+    arrays = classifier()
+    with_arrays = arrays.fit(X[:2 * SIZE], Y[:2 * SIZE], SIZE, shuffle=False, sample_weight=weight)
+    _same((arrays, with_arrays), _stream(batches(weight), steps_per_epoch=2))
+    weight[SIZE + 3] = -1
+    with pytest.raises(ValueError, match=r"batch 1 of x: sample_weight has -1 in row 3; wanted 0 or more"):
+        classifier().fit(batches(weight), steps_per_epoch=2)

@@ -134,12 +134,12 @@ class Ensemble:
     def _drawn(self, i: int, data, separate: bool) -> tuple[np.ndarray, np.ndarray | None]:
         n = len(data.x)
         drawn = np.random.default_rng([self.seed, i]).integers(0, n, n)
-        if data.codes is not None:  # a class that was not drawn would never be learnt
-            codes, first = np.unique(data.codes, return_index=True)
-            there, only = np.unique(data.codes[drawn], return_index=True)
-            spare = np.setdiff1d(np.arange(n), only)  # another row of their class is drawn
-            missing = first[~np.isin(codes, there)]
-            drawn[spare[: len(missing)]] = missing
+        codes = np.zeros(n, np.int32) if data.codes is None else data.codes
+        known, first = np.unique(codes, return_index=True)
+        missing = first[~np.isin(known, codes[drawn])]  # a class that was not drawn would never be learnt
+        drawn[_spare(codes, drawn)[: len(missing)]] = missing
+        if data.weight is not None and not data.weight[drawn].any():
+            drawn[_spare(codes, drawn)[0]] = np.argmax(data.weight > 0)
         drawn.sort()
         others = np.setdiff1d(np.arange(n), drawn)
         scored = len(others) if data.weight is None else data.weight[others].any()
@@ -238,6 +238,11 @@ class Ensemble:
             models.append(from_content({name.removeprefix(begin): array for name, array in tensors.items()
                                         if name.startswith(begin)}, one, path))
         return cls.of(models)
+
+
+def _spare(codes: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The places in `drawn` of rows beside which another one of their class is drawn."""
+    return np.setdiff1d(np.arange(len(drawn)), np.unique(codes[drawn], return_index=True)[1])
 
 
 def _kind(model: Sequential, place: int) -> dict:

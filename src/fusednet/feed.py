@@ -108,7 +108,7 @@ class Data:
 
 def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, dtype: str = "float32",
             features: int | None = None, names: tuple[str, ...] | None = None, classes=None, sample_weight=None,
-            class_weight=None, prefix: str = "") -> Data:
+            class_weight=None, prefix: str = "", one_of_many: bool = False) -> Data:
     """Check and convert.
 
     Parameters
@@ -129,6 +129,10 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
         See `fusednet.datasets.weights`.
     prefix : str
         Put before the names x and y in messages.
+    one_of_many : bool
+        Whether x is one batch of many, of which not all is asked that is asked of all rows together: its weights may
+        all be 0, and rows of zeros and one 1, if of floats, are probabilities as those of other batches may be
+        (labels, where `class_weight` needs the classes).
 
     Raises
     ------
@@ -138,17 +142,18 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     what_x, what_y = f"{prefix}x", f"{prefix}y"
     _refuse_several_inputs(x, y, what_x, what_y)
     rows = datasets.features(x, what=what_x, width=features)
-    _check_names(rows.names, names, what_x)
+    check_names(rows.names, names, what_x)
     datasets.check_finite(rows.array, what_x, rows.names, dtype)
     data = Data(rows.array, rows.names)
     if y is None:
         if loss is not None:
             raise TypeError(f"{what_y} is None; wanted labels or numbers")
         return data
-    _prepare_y(data, y, loss, outputs, dtype, classes, what_y)
+    _prepare_y(data, y, loss, outputs, dtype, classes, what_y, one_of_many and class_weight is None)
     if len(data.y) != len(data.x):
         raise ValueError(f"{what_x} has {len(data.x)} rows, {what_y} has {len(data.y)}; wanted as many")
-    data.weight = datasets.weights(len(data.x), sample_weight, class_weight, data.codes, data.classes, dtype, outputs)
+    data.weight = datasets.weights(len(data.x), sample_weight, class_weight, data.codes, data.classes, dtype, outputs,
+                                    f"{prefix}sample_weight", all_zero=one_of_many)
     return data
 
 
@@ -180,7 +185,8 @@ def need_all_classes(where: str, data: Data, known, outputs: int | None) -> None
                          f"a row of each class in it, or integers 0 to {outputs - 1} as labels")
 
 
-def _check_names(given, wanted, what: str) -> None:
+def check_names(given, wanted, what: str) -> None:
+    """Raise where the columns' names are others than those wanted, or in another order; None are no names."""
     if given is None or wanted is None or given == wanted:
         return
     missing = [name for name in wanted if name not in given]
@@ -190,12 +196,12 @@ def _check_names(given, wanted, what: str) -> None:
                      f"{', '.join(wanted)}")
 
 
-def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, what: str) -> None:
+def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, what: str, soft: bool) -> None:
     if loss.takes == "classes":
         if not isinstance(loss, SparseCategoricalCrossentropy) and isinstance(loss, CategoricalCrossentropy):
-            soft = _soft_targets(y, outputs, what)
-            if soft is not None:
-                data.kind, data.y = "targets", datasets.targets(soft, outputs, dtype, what)
+            rows = _soft_targets(y, outputs, what, soft)
+            if rows is not None:
+                data.kind, data.y = "targets", datasets.targets(rows, outputs, dtype, what)
                 return
         data.y, data.classes = datasets.labels(y, outputs, classes, what)
         data.kind, data.codes = "labels", data.y
@@ -214,11 +220,11 @@ def _prepare_y(data: Data, y, loss: Loss, outputs: int, dtype: str, classes, wha
             raise ValueError(f"{what} has values below 0; the loss {loss.name!r} wants counts or rates of at least 0")
 
 
-def _soft_targets(y, outputs: int, what: str) -> np.ndarray | None:
-    """y as rows of numbers, if that is what it is; None for labels and one-hot rows."""
+def _soft_targets(y, outputs: int, what: str, soft: bool) -> np.ndarray | None:
+    """y as rows of numbers, if that is what it is; None for labels and, unless `soft`, for one-hot rows."""
     array = datasets.as_targets(y, what)
     if array.ndim != 2 or array.shape[1] != outputs or outputs == 1:
         return None
-    if array.dtype.kind != "f" or ((array == 0) | (array == 1)).all():
+    if array.dtype.kind != "f" or (not soft and ((array == 0) | (array == 1)).all()):
         return None
     return array

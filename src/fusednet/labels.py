@@ -270,7 +270,7 @@ def binary(y, columns: int, dtype=np.float32, classes=None, what: str = "y") -> 
 
 
 def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=None, dtype=np.float32,
-            outputs: int | None = None) -> np.ndarray | None:
+            outputs: int | None = None, what: str = "sample_weight", *, all_zero: bool = False) -> np.ndarray | None:
     """What each row counts: its own weight times that of its class.
 
     Parameters
@@ -278,7 +278,7 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
     n : int
         Rows.
     sample_weight : array_like, shape (n,) or (n, 1), optional
-        0 or more, not all 0.
+        0 or more, not all 0 unless `all_zero`.
     class_weight : dict or "balanced", optional
         Weight by class, by its value where classes have values, else by its code; a class that is not named counts 1.
         "balanced" is ``n / (k n_c)`` for each of k classes of n_c rows, as in scikit-learn.
@@ -291,6 +291,10 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
     outputs : int, optional
         Outputs of the network, one for each class; one output alone tells two classes apart. By default as many codes
         as the largest says. Not read where there are `classes`.
+    what : str
+        The argument's name, for messages.
+    all_zero : bool
+        Whether all weights may be 0.
 
     Returns
     -------
@@ -309,13 +313,13 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
         return None
     total = np.ones(n)
     if sample_weight is not None:
-        given = as_array(sample_weight, "sample_weight")
+        given = as_array(sample_weight, what)
         if _column(given).shape != (n,):
-            raise ValueError(f"sample_weight has shape {given.shape}; wanted ({n},), one for each row")
-        total = targets(given, 1, np.float64, "sample_weight").reshape(n)
+            raise ValueError(f"{what} has shape {given.shape}; wanted ({n},), one for each row")
+        total = targets(given, 1, np.float64, what).reshape(n)
         if (total < 0).any():
             row = int(np.argmax(total < 0))
-            raise ValueError(f"sample_weight has {total[row]:g} in row {row}; wanted 0 or more")
+            raise ValueError(f"{what} has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
     with np.errstate(over="ignore"):
@@ -323,7 +327,7 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
     if not np.isfinite(result).all():
         row = int(np.argmin(np.isfinite(result)))
         raise ValueError(f"the weight of row {row} is {total[row]:g}, more than {result.dtype} can hold")
-    if not result.any():
+    if not all_zero and not result.any():
         raise ValueError("the weights of all rows are 0; wanted some above 0")
     return result
 

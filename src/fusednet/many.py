@@ -186,7 +186,7 @@ def recruit(config, build: Callable | None, place: int, taken: Callable[..., boo
         made = _call(build, arguments, f"{where}, {config!r}")
         one = _recruit_of(made, config, f"build of {where}, {config!r},")
         one.options = options | one.options
-        one.seeded = "seed" in config
+        one.seeded = config.get("seed") is not None
         if seed is not None:
             one.model = anew(one.model, seed)
         return one
@@ -286,9 +286,9 @@ class Shared:
 
     def of(self, model: Sequential, class_weight=None) -> tuple[feed.Data, feed.Data | None]:
         """Training and validation data for a network; the latter None where there are none of their own."""
-        key = (model.loss, model.network and model.network.outputs, model.dtype, repr(class_weight))
         if model.memory is not None:  # it knows columns and classes, and may refuse the data
-            key = (*key, id(model))
+            return self._make(model, class_weight)
+        key = (model.loss, model.network and model.network.outputs, model.dtype, repr(class_weight))
         if key not in self._found:
             self._found[key] = self._make(model, class_weight)
         return self._found[key]
@@ -299,6 +299,7 @@ class Shared:
         if self._rows is None:
             self._rows = feed.prepare(self._given[0], dtype="float64")  # what a model's own can hold, it says
         rows = self._rows
+        feed.check_names(rows.names, model.feature_names_, "x")
         data = model.prepare(rows.x, self._given[1], sample_weight=self._weight, class_weight=class_weight)
         data.names = rows.names
         other = model._validation(self._validation, data, class_weight) if self._validation is not None else None
@@ -436,7 +437,8 @@ def callbacks_of(given) -> list:
     if isinstance(given, (list, tuple)):
         return copy.deepcopy(list(given))
     if inspect.isfunction(given) or inspect.ismethod(given) or hasattr(given, "func"):
-        return list(given())
+        given = given()
+        return list(given) if isinstance(given, Iterable) else [given]
     return [copy.deepcopy(given)]
 
 

@@ -127,10 +127,7 @@ class Memory:
         """Make what training needs, so many vectors of all weights' `gradients` (`Plan.gradients`); moments that are
         there stay, `trained` is let go."""
         self.trained = {}
-        if gradients:
-            self.make_gradients()
-        while len(self.slices) < gradients - 1:
-            self.slices.append(params.empty(self.layout.size, self.network.dtype, 0))
+        self.make_gradients(gradients)
         wanted = list(optimizer.state) + (["average"] if optimizer.use_ema else [])
         for name in wanted:
             if name not in self.state:
@@ -143,10 +140,12 @@ class Memory:
         for name in set(self.state) - set(wanted):
             del self.state[name]
 
-    def make_gradients(self) -> None:
-        """Make the vector of all gradients, if it is not there."""
-        if self.grads is None:
+    def make_gradients(self, count: int = 1) -> None:
+        """Make `count` vectors of all gradients, those that are not there."""
+        if count and self.grads is None:
             self.grads = params.empty(self.layout.size, self.network.dtype, 0)
+        while len(self.slices) < count - 1:
+            self.slices.append(params.empty(self.layout.size, self.network.dtype, 0))
 
     def keep(self, state: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
         """Take `state` and `trained` over from a file, in place of what is there."""

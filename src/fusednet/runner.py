@@ -66,6 +66,10 @@ class Source:
     def rows(self) -> int:
         return len(self.x) if self.chosen is None else len(self.chosen)
 
+    def first(self, rows: int) -> "Source":
+        """So many rows of these, where they lie."""
+        return Source(self.x[:rows], self.y[:rows], None if self.weight is None else self.weight[:rows])
+
     def fill(self, other) -> None:
         """Copy x, y and weight of `other`, of as many rows, to where these lie."""
         for name in ("x", "y", "weight"):

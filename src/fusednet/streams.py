@@ -2,8 +2,8 @@
 
 Reads feed.py, plan.py, runner.py; read by model.py, which hands `StreamRows` to the trainer in place of arrays.
 
-a) Each batch is copied into a buffer of the network's dtype and is a run of one step; buffers and their programs are
-   kept by the number of rows.
+a) Each batch is copied into a buffer of the network's dtype and is a run of one step; programs are kept by the number
+   of rows.
 b) What can be iterated again is, for each epoch. An iterator goes on where it is, and `steps_per_epoch` says
    how much of it is an epoch.
 """
@@ -19,6 +19,16 @@ from fusednet.plan import Feed, Plan
 from fusednet.runner import SECONDS, Progress, Runner, Source
 
 _ENDLESS = 1 << 62  # steps of the engine's epochs: a stream ends its epochs itself
+_RUNNERS = 64  # kept, for batches of as many sizes
+_NO_MORE = object()
+
+
+def _length(batches) -> int | None:
+    """How many batches there are, where that is known; loaders of unknown length raise, or say 0."""
+    try:
+        return len(batches) or None
+    except TypeError:
+        return None
 
 
 class StreamRows:
@@ -50,7 +60,7 @@ class StreamRows:
         self._again = not hasattr(batches, "__next__")
         self._iterator: Iterator = iter(batches)
         self._count = 0
-        self.steps_per_epoch = steps_per_epoch or (len(batches) if hasattr(batches, "__len__") else None)
+        self.steps_per_epoch = steps_per_epoch or _length(batches)
         self.ended = 0
         self.first = self._next()
         if self.first is None:
@@ -63,8 +73,8 @@ class StreamRows:
 
     def _next(self) -> Data | None:
         """The next batch, checked; None where there is none."""
-        batch = next(self._iterator, None)
-        if batch is None:
+        batch = next(self._iterator, _NO_MORE)
+        if batch is _NO_MORE:
             return None
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise TypeError(f"fit: batch {self._count} of x is {type(batch).__name__}; wanted (x, y) or "
@@ -74,7 +84,7 @@ class StreamRows:
         weight = batch[2] if len(batch) == 3 else None
         self._count += 1
         return self._model.prepare(batch[0], batch[1], sample_weight=weight, class_weight=self._class_weight,
-                                   prefix=f"batch {self._count - 1} of x: ")
+                                   prefix=f"batch {self._count - 1} of x: ", one_of_many=True)
 
     def take(self) -> Data | None:
         """The next batch of this epoch."""
@@ -84,11 +94,14 @@ class StreamRows:
         batch = self._next()
         if batch is None:
             return None
-        for what in ("kind", "weight"):
-            had, has = (getattr(data, what) for data in (self.first, batch))
-            if (had is None) != (has is None) or (what == "kind" and had != has):
-                raise ValueError(f"fit: batch {self._count - 1} of x has other targets or weights than the first: "
-                                 "wanted weights with all batches or with none, and labels with all or with none")
+        if (batch.weight is None) != (self.first.weight is None):
+            has = "no weights" if batch.weight is None else "weights"
+            raise ValueError(f"fit: batch {self._count - 1} of x has {has}, unlike the first; wanted them with all "
+                             "batches or with none")
+        if batch.kind != self.first.kind:
+            has = {"labels": "labels", "targets": "rows of numbers"}
+            raise ValueError(f"fit: batch {self._count - 1} of x has {has[batch.kind]} as its y, the first has "
+                             f"{has[self.first.kind]}; wanted the same with all batches")
         if batch.y.shape[1:] != self.first.y.shape[1:]:
             raise ValueError(f"fit: batch {self._count - 1} of x has y of shape {batch.y.shape}; wanted as many "
                              f"columns as the first, {self.first.y.shape}")
@@ -104,35 +117,47 @@ class StreamRows:
         steps = self.steps_per_epoch
         return not cursor[interp.POSITION] and (steps is None or cursor[interp.EPOCH_STEP] < steps)
 
-    def runner(self, model, made: Plan, cursor: np.ndarray, sums: np.ndarray) -> "StreamRunner":
-        """What walks the plan over the batches."""
+    def runner(self, model, made: Plan, cursor: np.ndarray, sums: np.ndarray, check: bool) -> "StreamRunner":
+        """What walks the plan over the batches; `check` is what the plan was made with."""
         if self._again:
             for _ in range(int(cursor[interp.EPOCH_STEP])):
                 self.take()
-        return StreamRunner(self, model, made, cursor, sums)
+        return StreamRunner(self, model, made, cursor, sums, check)
 
 
 class StreamRunner:
     """A `Runner` whose rows come from outside."""
 
-    def __init__(self, rows: StreamRows, model, made: Plan, cursor: np.ndarray, sums: np.ndarray):
-        self._rows, self._model, self._plan = rows, model, made
+    def __init__(self, rows: StreamRows, model, made: Plan, cursor: np.ndarray, sums: np.ndarray, check: bool):
+        self._rows, self._model, self._plan, self._check = rows, model, made, check
         self.cursor, self.sums = cursor, sums
-        self._runners: dict[int, tuple[Runner, Source]] = {}
+        self._buffer = self._room(rows.batch)
+        self._runners: dict[int, Runner] = {}
 
-    def _runner(self, rows: int) -> tuple[Runner, Source]:
-        if rows not in self._runners:
-            first, dtype = self._rows.first, self._model.dtype
-            source = Source(
-                np.empty((rows, first.x.shape[1]), dtype),
-                np.empty((rows, *first.y.shape[1:]), first.y.dtype),
-                None if first.weight is None else np.empty(rows, dtype),
-            )
-            made = self._plan
-            if rows > made.batch:
-                made = self._model.plan("train", self._rows.feed, rows)
-            self._runners[rows] = Runner(made, self._model.memory, source, steps_per_epoch=_ENDLESS, cursor=self.cursor,
-                                         sums=self.sums, scalars=self._model.scalars), source
+    def _room(self, rows: int) -> Source:
+        """Where batches of up to so many rows are copied to."""
+        first, dtype = self._rows.first, self._model.dtype
+        return Source(
+            np.empty((rows, first.x.shape[1]), dtype),
+            np.empty((rows, *first.y.shape[1:]), first.y.dtype),
+            None if first.weight is None else np.empty(rows, dtype),
+        )
+
+    def _runner(self, rows: int) -> Runner:
+        """What does a step on the first so many rows of the buffer."""
+        if rows in self._runners:
+            return self._runners[rows]
+        if rows > self._buffer.rows:
+            self._buffer = self._room(max(rows, 2 * self._buffer.rows))  # for batches that grow and grow
+            self._runners.clear()
+        if len(self._runners) == _RUNNERS:
+            del self._runners[next(iter(self._runners))]
+        made, memory = self._plan, self._model.memory
+        if rows > made.batch:
+            made = self._model.plan("train", self._rows.feed, rows, check=self._check)
+            memory.make_gradients(made.gradients)
+        self._runners[rows] = Runner(made, memory, self._buffer.first(rows), steps_per_epoch=_ENDLESS,
+                                     cursor=self.cursor, sums=self.sums, scalars=self._model.scalars)
         return self._runners[rows]
 
     def advance(self, steps: int, progress: Progress | None = None, *, leave=None, turn=None) -> Progress:
@@ -144,8 +169,8 @@ class StreamRunner:
             if batch is None:
                 self._end_epoch(progress)
                 return progress
-            runner, source = self._runner(len(batch.x))
-            source.fill(batch)
+            runner = self._runner(len(batch.x))
+            runner.source.fill(batch)
             runner.advance(1, leave=leave)
             progress.steps += 1
             if self.cursor[interp.EPOCH_STEP] == self._rows.steps_per_epoch:

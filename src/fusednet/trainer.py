@@ -311,8 +311,8 @@ class ArrayRows:
         return cursor[interp.EPOCH_STEP] < self.steps_per_epoch and (
             not position or (position < self.setting["rows"] and not position % self.batch))
 
-    def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray) -> Runner:
-        """What walks the plan over the rows."""
+    def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray, check: bool) -> Runner:
+        """What walks the plan over the rows; `check` is what the plan was made with."""
         return Runner(made, model.memory, self._source, steps_per_epoch=self.steps_per_epoch, seed=model.seeds["order"],
                       cursor=cursor, sums=sums, scalars=model.scalars)
 
@@ -430,7 +430,7 @@ class Fit:
         """What walks the plan over the rows; it validates too where it can."""
         if self.validation is not None:  # in the same arena, for they take turns
             self.model.memory.arena(max(self._plan.arena, self.validation.plan.arena), "train")
-        runner = self._rows.runner(self.model, self._plan, self.cursor, self.sums)
+        runner = self._rows.runner(self.model, self._plan, self.cursor, self.sums, self.callbacks.terminate_on_nan)
         if self._followed:
             runner.follow(self.validation.runner, self.schedule.validation_freq)
         return runner
