@@ -329,6 +329,9 @@ def _product_cases(kernel, size_names, optional, kinds, more):
         yield Case(kernel, f"{name}-subnormal", sizes((49, 66, 101)), parameters(Activation.LINEAR, precision), few)
         yield Case(kernel, f"{name}-big", sizes(PRODUCT_BIG), parameters(Activation.RELU, precision), big=True)
     yield Case(kernel, "big", sizes(PRODUCT_BIG), parameters(Activation.RELU), layout="padded", big=True)
+    for none in range(3):  # where the sums are of none, they are 0 in every form of the product
+        shape = tuple(0 if i == none else 300 for i in range(3))
+        yield Case(kernel, f"big-{_dimensions(*shape)}", sizes(shape), parameters(Activation.RELU))
     yield Case(kernel, "big-tall", sizes((4003, 10, 33)), parameters(Activation.TANH), big=True)
     yield Case(kernel, "big-flat", sizes((7, 3001, 61)), parameters(Activation.LINEAR), big=True)
     yield Case(kernel, "big-depth", sizes((14, 33, 4001)), parameters(Activation.LINEAR), big=True)

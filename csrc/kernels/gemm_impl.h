@@ -259,7 +259,7 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
     const int64_t nr = FN_NV(FN_MR) * LANES, line = 64 / sizeof(FN_T);
     const int64_t nc = FN_NC_BYTES / (FN_KC * (int64_t)sizeof(FN_T)) / nr * nr;
     const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + FN_MC_TILES - 1) / FN_MC_TILES;
-    const int64_t kblocks = (g->k + FN_KC - 1) / FN_KC;
+    const int64_t kblocks = g->k > 0 ? (g->k + FN_KC - 1) / FN_KC : 1; /* of none, too, C is written: its sums are 0 */
     const int large = (i1 - i0) * g->k * (int64_t)sizeof(FN_T) > FN_ASK_BYTES;
     FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
     for (int64_t jc = j0; jc < j1; jc += nc) {

@@ -112,15 +112,23 @@ class Memory:
             array.fill(1 if name.endswith("var") else 0)
 
     def set_normalization(self, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Let the normalisation shift by `mean` and divide by the root of `variance` (by 1 where it is 0)."""
+        """Let the normalisation shift by `mean` and divide by the root of `variance`.
+
+        By 1 where it is 0, and where it is so small that numbers of the network's dtype do not vary.
+        """
         layer = self.network.normalization
         for name, values in (("mean", mean), ("variance", variance)):
             if values.size not in (1, self.network.features):
                 raise ValueError(f"{layer.name}: {name} has {values.size} values, the data have "
                                  f"{self.network.features} features; wanted one for each, or one for all")
-        deviation = np.sqrt(variance)
+        deviation, info = np.sqrt(variance), np.finfo(self.network.dtype)
+        if (deviation > 1 / info.tiny).any():
+            column = int(np.argmax(deviation > 1 / info.tiny))
+            raise ValueError(f"{layer.name}: column {column} of x has a standard deviation of "
+                             f"{deviation.flat[column]:.3g}, too large for a network of {info.dtype}; wanted another "
+                             "unit, or dtype='float64'")
         self.normalization[f"{layer.name}/mean"][:] = mean
-        self.normalization[f"{layer.name}/scale"][:] = 1 / np.where(deviation > 0, deviation, 1)
+        self.normalization[f"{layer.name}/scale"][:] = 1 / np.where(deviation > 1 / info.max, deviation, 1)
         self.normalized = True
 
     def prepare(self, optimizer: Optimizer, *, gradients: int = 1) -> None:
@@ -160,8 +168,9 @@ class Memory:
         table, features = current(), self.network.features
         count, mean, squares = 0, np.zeros(features), np.zeros(features)
         rows = len(x) if chosen is None else len(chosen)
-        block = np.empty((min(rows, _BLOCK), features), self.network.dtype)
-        some_mean, some_var = (np.empty(features, self.network.dtype) for _ in range(2))
+        # squares of what float32 can hold pass float32
+        block = np.empty((min(rows, _BLOCK), features))
+        some_mean, some_var = (np.empty(features) for _ in range(2))
         for begin in range(0, rows, _BLOCK):
             part = block[: min(_BLOCK, rows - begin)]
             index = None if chosen is None else chosen[begin : begin + len(part)]
@@ -170,7 +179,7 @@ class Memory:
             # mean and squares about it of two sets joined (Chan, Golub & LeVeque 1983)
             delta, total = some_mean - mean, count + len(part)
             mean += delta * (len(part) / total)
-            squares += some_var.astype(np.float64) * len(part) + delta**2 * (count * len(part) / total)
+            squares += some_var * len(part) + delta**2 * (count * len(part) / total)
             count = total
         self.set_normalization(mean, squares / count)
 

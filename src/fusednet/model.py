@@ -104,7 +104,7 @@ class Sequential:
     def __getstate__(self) -> dict:
         """What is pickled and copied: all but what is made anew; of a training under way, where it stands."""
         left = self.left if self.training is None else self.training.state()
-        return vars(self) | {"_plans": {}, "_predictor": None, "_stepper": None, "training": None, "left": left}
+        return vars(self) | {"_given": list(self._given), "_plans": {}, "_predictor": None, "_stepper": None, "training": None, "left": left}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -197,7 +197,8 @@ class Sequential:
         ----------
         optimizer : str or Optimizer, default "adam"
             "sgd", "adagrad", "rmsprop", "adam", "adamw", an object for other numbers than the defaults, or the
-            `optimizer` of a model, with the learning rate that was set there.
+            `optimizer` of a model, with the learning rate that was set there. Steps are counted from 0 and moments begin
+            anew, unless it is this model's own `optimizer`.
         loss : str, Loss or callable
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
@@ -217,7 +218,9 @@ class Sequential:
         """
         if self.training is not None:
             raise RuntimeError("compile: the model is being trained; wanted before or after fit, not in a callback")
-        rate = optimizer.rate_by_hand if isinstance(optimizer, optimizers.InUse) else None
+        used = isinstance(optimizer, optimizers.InUse)
+        rate, goes_on = optimizer.rate_by_hand if used else None, used and optimizer.is_of(self)
+        before = self.loss, self.metrics
         optimizer = optimizers.resolve(optimizer)
         if loss is None:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
@@ -227,12 +230,14 @@ class Sequential:
         self.metrics = resolve_metrics(metrics, loss)
         self.matmul_precision = PRECISIONS[code]
         self._predictor.forget()
-        changed = optimizer != self.optimizer_spec
+        alike = (loss, self.metrics) == before
         self.loss, self.optimizer_spec, self.rate_by_hand = loss, optimizer, rate
-        if changed:
+        if not goes_on:
             self.left = trainer.Left()
             if self.memory is not None:
                 self.memory.keep({}, {})
+        elif not alike:  # sums of an epoch that was begun are of other things
+            self.left = trainer.Left(trainer.begun_anew(self.left.cursor))
 
     def build(self, features: int, *, kernels: bool = True) -> None:
         """Make the weights, for data of so many columns; ``fit`` does it by itself.
@@ -622,19 +627,24 @@ class Sequential:
 
         Returns
         -------
-        ndarray, (n,)
-            Elements of `classes_`, or codes; with one output, class 1 where its probability is above one half.
+        ndarray, (n,) or (n, outputs)
+            Elements of `classes_`, or codes; with one output, class 1 where its probability is above one half. With
+            several outputs and the loss "binary_crossentropy", 0 and 1 for each, since a row may have several labels.
         """
         return self.classes_of(self.predict(x))
 
     def classes_of(self, out: np.ndarray) -> np.ndarray:
         """The likeliest classes where `out` is what `predict` gave."""
-        if out.shape[1] > 1:
+        yes = self.loss is not None and self.loss.head == "sigmoid"
+        if out.shape[1] > 1 and not yes:
             known = out if self.classes_ is None else out[:, : len(self.classes_)]  # there may be fewer than outputs
             codes = known.argmax(axis=1)
         else:
             last = fuse.chain(self.network).stages[-1].activation.kind
-            codes = (out[:, 0] > (0.5 if last == "sigmoid" else 0)).astype(np.int64)
+            codes = (out > (0.5 if last == "sigmoid" else 0)).astype(np.int64)
+            if out.shape[1] > 1:
+                return codes
+            codes = codes[:, 0]
         return codes if self.classes_ is None else self.classes_[codes]
 
     # ---- weights -----------------------------------------------------------------------------------------------------

@@ -298,6 +298,10 @@ class InUse:
         """The learning rate that was set; None where it is the schedule's."""
         return self._model.rate_by_hand
 
+    def is_of(self, model) -> bool:
+        """Whether it is this model's."""
+        return self._model is model
+
     @property
     def iterations(self) -> int:
         """Optimizer steps so far."""

@@ -311,6 +311,9 @@ def _is_text(column) -> bool:
     return types.infer_dtype(column, skipna=True) not in _NOT_TEXT
 
 
+_TRUTH = {"true": 1.0, "false": 0.0}
+
+
 def _numbers(column, name: str, path) -> np.ndarray:
     """A column as float64: dates and times in days, infinite values as missing ones."""
     pandas = tabular.pandas()
@@ -325,7 +328,9 @@ def _numbers(column, name: str, path) -> np.ndarray:
     if types.is_complex_dtype(column.dtype):
         raise ValueError(f"the column {name!r} of {path} holds complex numbers; wanted real ones, or --drop {name}")
     if not types.is_numeric_dtype(column.dtype):
-        column, given = pandas.to_numeric(column.astype(object), errors="coerce"), column
+        given = column  # words beside which another one stands have stayed words
+        column = column.astype(object).map(lambda value: _TRUTH.get(str(value).strip().lower(), value))
+        column = pandas.to_numeric(column, errors="coerce")
         wrong = (column.isna() & given.notna()).to_numpy(bool)
     else:
         given, wrong = column, np.zeros(len(column), bool)
@@ -338,5 +343,10 @@ def _numbers(column, name: str, path) -> np.ndarray:
 
 
 def _texts(column) -> list:
-    """Values as text, missing ones as None."""
-    return [str(value) if has else None for value, has in zip(column.tolist(), column.notna(), strict=True)]
+    """Values as text, missing ones as None; whole numbers alike whether they lie as floats (beside missing ones) or
+    not."""
+    return [_text(value) if has else None for value, has in zip(column.tolist(), column.notna(), strict=True)]
+
+
+def _text(value) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

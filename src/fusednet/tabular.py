@@ -98,24 +98,30 @@ def _read_parquet(path: str):
     return frame.reset_index(level=named, allow_duplicates=True) if named else frame
 
 
+_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"PK": "zip", b"\xfd7zXZ\x00": "xz"}
+
+
 def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
-    packed = start[:2] in (b"\x1f\x8b", b"BZ", b"PK") or start[:6] == b"\xfd7zXZ\x00"
-    if not packed and b"\0" in start:
+    packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    if packed is None and b"\0" in start:
         ending = os.path.splitext(path)[1].lower()
         known = "" if ending in _ENDINGS else f" ({ending or 'no ending'})"
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
-    options = {"index_col": False, "skipinitialspace": True, "low_memory": False}
+    options = {"index_col": False, "skipinitialspace": True, "low_memory": False, "compression": packed}
     try:
-        heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True).iloc[0]
-                 for sep in _SEPARATORS}
+        heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True,
+                                         compression=packed).iloc[0] for sep in _SEPARATORS}
         whole = [sep for sep, names in heads.items() if not any(map(_CUT.search, names.dropna()))]
         separator = max(whole or heads, key=lambda sep: len(heads[sep]))  # of equal ones the first
-        names = pandas().read_csv(path, sep=separator, nrows=0, **options).columns  # as they are: with spaces
-        dtype = {name: "str" for name in names if name.strip() in text}
         # without index_col=False the first values of rows that are too long would be their names; so separators may end
         # rows, and of other values it warns
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas().errors.ParserWarning)
+            names = pandas().read_csv(path, sep=separator, nrows=0, **options).columns  # as they are: with spaces
+            dtype = {name: "str" for name in names if name.strip() in text}
+            if len(names) == 1:  # a line without anything is a row whose value is missing
+                options["skip_blank_lines"] = str(pandas().read_csv(path, sep=separator, nrows=0, **options,
+                                                  skip_blank_lines=False).columns[0]) != str(names[0])
             frame = pandas().read_csv(path, sep=separator, dtype=dtype, **options)
     except pandas().errors.ParserWarning:
         raise ValueError(f"{path} has rows of more values than its first line has names "
@@ -130,6 +136,9 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
     check_names(path, heads[separator].dropna())  # pandas has made "a.1" of a second "a"
+    if len(names) == 1:
+        last = frame.iloc[:, 0].last_valid_index()
+        frame = frame.iloc[: 0 if last is None else last + 1]
     return frame
 
 
@@ -141,10 +150,11 @@ def check_names(path: str, names) -> None:
     ValueError
         If two are.
     """
-    names = [str(name).strip() for name in names]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path} has two columns with the name {twice!r}; wanted a name for each column")
+    seen = set()
+    for name in (str(name).strip() for name in names):
+        if name in seen:
+            raise ValueError(f"{path} has two columns with the name {name!r}; wanted a name for each column")
+        seen.add(name)
 
 
 def _first_line(error: Exception) -> str:
@@ -270,6 +280,8 @@ def _plain(column) -> np.ndarray:
         return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
     if types.is_float_dtype(column.dtype):
         return column.to_numpy(np.float64)
+    if types.infer_dtype(column, skipna=False) in ("decimal", "integer", "floating", "mixed-integer-float"):
+        return np.array([float(value) for value in column.tolist()])
     return np.array([str(value) for value in column.tolist()])
 
 

@@ -412,8 +412,12 @@ class Fit:
                              f"{self.cursor[interp.EPOCH_STEP]} of an epoch, where one with "
                              f"{_words(self._rows.setting)} never is")
         if left.history:
-            self.history.load_state_dict(left.history)
-            self.callbacks.load_state_dict(left.callbacks)
+            try:
+                self.history.load_state_dict(left.history)
+                self.callbacks.load_state_dict(left.callbacks)
+            except (KeyError, TypeError, AttributeError, IndexError) as error:
+                raise ValueError("fit: the training that was left has a history or callbacks of another form "
+                                 f"({type(error).__name__}: {error}); it cannot be resumed") from error
         self._taken_back = schedule.resume and bool(model.memory.trained)
         if self._taken_back:
             model.memory.trained_weights()
@@ -443,12 +447,7 @@ class Fit:
 
     def _fresh_cursor(self) -> np.ndarray:
         """A new training: epochs are counted anew, steps and passes over the data go on."""
-        cursor = self.model.left.cursor.copy()
-        begun = cursor[interp.POSITION] or cursor[interp.EPOCH_STEP]
-        cursor[interp.PASS] += bool(begun)
-        cursor[interp.POSITION] = cursor[interp.EPOCH_STEP] = cursor[interp.OP] = 0
-        cursor[interp.EPOCH] = self.schedule.initial_epoch
-        return cursor
+        return begun_anew(self.model.left.cursor, self.schedule.initial_epoch)
 
     def state(self) -> Left:
         """Where the training stands now."""
@@ -598,6 +597,16 @@ class Fit:
             return False
         freq = self.schedule.validation_freq
         return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
+
+
+def begun_anew(cursor: np.ndarray, epoch: int = 0) -> np.ndarray:
+    """The cursor of a new training, whose steps and passes over the data go on."""
+    cursor = cursor.copy()
+    begun = cursor[interp.POSITION] or cursor[interp.EPOCH_STEP]
+    cursor[interp.PASS] += bool(begun)
+    cursor[interp.POSITION] = cursor[interp.EPOCH_STEP] = cursor[interp.OP] = 0
+    cursor[interp.EPOCH] = epoch
+    return cursor
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

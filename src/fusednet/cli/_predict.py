@@ -87,13 +87,22 @@ def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):
         values = outputs[:, 0].astype(np.float64) * recipe.scale + recipe.mean
         return pandas.DataFrame({"prediction": [round(value, digits) for value in values.tolist()]})
     if recipe is None and (model.loss is None or model.loss.takes == "values"):
-        names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction_{i}" for i in range(outputs.shape[1])]
-        return pandas.DataFrame(dict(zip(names, outputs.T, strict=True)))
-    predictions = {"prediction": model.predict_classes(x)}
+        return pandas.DataFrame(_columns(outputs))
+    classes = model.predict_classes(x)
+    if classes.ndim > 1:
+        return pandas.DataFrame(_columns(classes))
+    predictions = {"prediction": classes}
     if recipe is not None:
         classes = range(outputs.shape[1]) if model.classes_ is None else model.classes_.tolist()
         predictions |= {f"probability_{name}": p.round(6) for name, p in zip(classes, outputs.T, strict=True)}
     return pandas.DataFrame(predictions)
+
+
+def _columns(predictions: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of an array by name."""
+    count = predictions.shape[1]
+    names = ["prediction"] if count == 1 else [f"prediction_{i}" for i in range(count)]
+    return dict(zip(names, predictions.T, strict=True))
 
 
 def _write(predictions, output: str) -> None:

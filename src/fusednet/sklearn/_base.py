@@ -308,7 +308,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             same = made.layers == before.layers and made.loss == before.loss and made.dtype == before.dtype
             if same and made.optimizer_spec == before.optimizer_spec:
                 if not incremental:  # the learning rate begins anew
-                    before.compile(made.optimizer_spec, made.loss, made.metrics)
+                    before.compile(before.optimizer, made.loss, made.metrics)
+                    before.rate_by_hand = None
                 return
             made.build(X.shape[1], kernels=False)
             _carry_over(before, made)
