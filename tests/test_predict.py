@@ -338,7 +338,7 @@ def test_steps_and_batches_are_the_first_rows():
     made, x = network(), rows(3000)
     whole = made.predict(x)
     assert np.array_equal(made.predict(x, batch_size=70, steps=3), whole[:210])
-    assert np.array_equal(made.predict(x, steps=1), whole[: predictor.LEAST_ROWS])
+    assert np.array_equal(made.predict(x, steps=1), whole[:32])
     assert np.array_equal(made.predict(x, batch_size=7000), whole)
     for wrong in ({"batch_size": 0}, {"steps": 0}, {"batch_size": 2.5}):
         with pytest.raises((ValueError, TypeError), match=f"predict: {next(iter(wrong))} is"):

@@ -186,3 +186,23 @@ def test_the_gradient_for_other_optimizers_is_the_one_without_slices(monkeypatch
     other, wanted = plain(plain.weights)
     assert loss == pytest.approx(other, rel=1e-14)
     assert np.abs(gradient - wanted).max() <= 1e-13 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("batch", "tail"), [(1024, 1), (1024, 3), (1024, 9), (512, 1), (128, 1)])
+def test_slices_without_rows_add_nothing(dtype, batch, tail):
+    """Of layers so large that their products go by packed blocks: what such a slice held before was added once."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch + tail, 140)).astype(dtype)
+    y = rng.integers(0, 3, len(x))
+    trained = []
+    for count in (slices.MOST, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(slices, "MOST", count)
+            one = fn.Sequential([fn.Dense(40, "tanh"), fn.Dense(3)], seed=1, dtype=dtype)
+            one.compile(fn.SGD(0.1), "sparse_categorical_crossentropy")
+            one.fit(x, y, batch_size=batch, epochs=2, shuffle=False)
+            trained.append(one)
+    assert trained[0].memory.slices and not trained[1].memory.slices
+    for a, b in zip(trained[0].get_weights(), trained[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol={"float32": 2e-6, "float64": 1e-14}[dtype])

@@ -89,7 +89,8 @@ cdef class Forward:
         cdef fn_team *used
         if type(x) is not self.ndarray:
             return None
-        PyObject_GetBuffer(x, &b, PyBUF_STRIDES | PyBUF_FORMAT)
+        if not buffer_of(x, &b, False):
+            return None
         address = b.buf
         fits = (b.ndim == 2 and b.shape[0] == self.rows and b.shape[1] == self.features
                 and type_code(b.format) == self.code and <size_t>address % <size_t>self.itemsize == 0

@@ -191,3 +191,13 @@ def _fits(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> 
     if array.shape != shape or array.dtype.kind != "f":
         raise ValueError(f"its array {name!r} is of shape {array.shape} and dtype {array.dtype}; its network wants "
                          f"numbers of shape {shape}")
+
+
+def check_optimizer(model, document: dict, path) -> None:
+    """Raise where the moments in a file are of another optimizer: those of one name mean something else there."""
+    if model.optimizer_spec is None or "optimizer" not in document:
+        return
+    theirs, own = io.decode(document["optimizer"]), model.optimizer_spec
+    if type(theirs) is not type(own):
+        raise ValueError(f"load_training_state: {path} is of a training by {type(theirs).__name__}, this model is "
+                         f"compiled with {type(own).__name__}; wanted the same optimizer")

@@ -14,6 +14,7 @@ import numpy as np
 from fusednet import backends
 from fusednet.arrays import as_array, as_targets, targets
 
+_SMALL = 1e-20  # a weight below which sums of weighted losses would leave float32
 _ROUNDING = 1e-5  # by which a probability may pass 0 or 1: means of float32 numbers do
 
 # ---- classes ---------------------------------------------------------------------------------------------------------
@@ -322,6 +323,9 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
             raise ValueError(f"{what} has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
+    largest = total.max(initial=0)
+    if 0 < largest <= np.finfo(dtype).max and not _SMALL < largest < 1 / _SMALL:
+        total = np.ldexp(total, -np.frexp(largest)[1])  # exact, and only their ratios count
     with np.errstate(over="ignore"):
         result = total.astype(dtype)
     if not np.isfinite(result).all():

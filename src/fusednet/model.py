@@ -104,7 +104,8 @@ class Sequential:
     def __getstate__(self) -> dict:
         """What is pickled and copied: all but what is made anew; of a training under way, where it stands."""
         left = self.left if self.training is None else self.training.state()
-        return vars(self) | {"_given": list(self._given), "_plans": {}, "_predictor": None, "_stepper": None, "training": None, "left": left}
+        anew = {"_plans": {}, "_predictor": None, "_stepper": None, "training": None}
+        return vars(self) | anew | {"_given": list(self._given), "left": left}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -197,8 +198,8 @@ class Sequential:
         ----------
         optimizer : str or Optimizer, default "adam"
             "sgd", "adagrad", "rmsprop", "adam", "adamw", an object for other numbers than the defaults, or the
-            `optimizer` of a model, with the learning rate that was set there. Steps are counted from 0 and moments begin
-            anew, unless it is this model's own `optimizer`.
+            `optimizer` of a model, with the learning rate that was set there. Steps and moments begin anew, unless it is
+            this model's own `optimizer`.
         loss : str, Loss or callable
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
@@ -221,7 +222,7 @@ class Sequential:
         used = isinstance(optimizer, optimizers.InUse)
         rate, goes_on = optimizer.rate_by_hand if used else None, used and optimizer.is_of(self)
         before = self.loss, self.metrics
-        optimizer = optimizers.resolve(optimizer)
+        optimizer = optimizers.resolve(optimizer, self._dtype)
         if loss is None:
             raise ValueError(f"compile: no loss was given; wanted one of {', '.join(losses.LOSSES)}")
         loss = losses.resolve(loss)
@@ -366,7 +367,7 @@ class Sequential:
             stopped; when the rows are used up they come again. An iterator of batches goes on too; of what can be
             iterated again each epoch has the first batches.
         validation_steps : int, optional
-            Batches of validation; by default all.
+            Batches of validation, of `batch_size` rows unless `validation_batch_size` says another number; by default all.
         validation_batch_size : int, optional
         validation_freq : int or collection of int, default 1
             Validate every so many epochs, or at the end of these (counted from 1).
@@ -406,7 +407,7 @@ class Sequential:
         data.check_weights(train, held)
         extra = self._validation(validation_data, data, class_weight) if validation_data is not None else None
         self._check_trainable("fit")
-        limits = trainer.limits(validation_batch_size, validation_steps)
+        limits = trainer.limits(validation_batch_size, validation_steps, schedule.batch)
         if validation_interval is not None and extra is None and held is None:
             raise ValueError("fit: validation_interval is given, but no validation_split or validation_data")
         with trainer.unchanged_by_errors(self):
@@ -434,7 +435,7 @@ class Sequential:
                 self.memory is None or not self.memory.normalized):
             raise ValueError("fit: x is an iterable of batches, so the Normalization layer cannot learn from all rows; "
                              "call adapt(x) with an array first")
-        limits = trainer.limits(validation_batch_size, validation_steps)
+        limits = trainer.limits(validation_batch_size, validation_steps, trainer.STEP_ROWS)
         rows = StreamRows(self, batches, schedule.steps_per_epoch, class_weight)
         extra = self._validation(validation_data, rows.first, class_weight) if validation_data is not None else None
         if schedule.validation_interval is not None and extra is None:
@@ -556,7 +557,7 @@ class Sequential:
             Rows at a time; does not change the result but for the last digits.
         verbose : {0, 1, 2}, default 0
         steps : int, optional
-            Batches; by default all.
+            Batches (of 32 rows, unless `batch_size` says another number); by default all.
         callbacks : list of Callback, optional
         return_dict : bool, default False
 
@@ -585,7 +586,7 @@ class Sequential:
         batch_size : int, optional
             Rows at a time; does not change the result.
         steps : int, optional
-            Batches; by default all.
+            Batches (of 32 rows, unless `batch_size` says another number); by default all.
         verbose : int
             As Keras has it; nothing is printed.
         callbacks : list of Callback, optional
@@ -611,7 +612,7 @@ class Sequential:
         size = None if batch_size is None else errors.integer("predict", "batch_size", batch_size, 1)
         rows = data.x
         if steps is not None:
-            size = size or LEAST_ROWS
+            size = size or trainer.STEP_ROWS
             rows = rows[: size * errors.integer("predict", "steps", steps, 1)]
         outputs = partial(self._predictor, memory=self.memory, plan_of=partial(self.plan, "predict"), batch=size)
         if callbacks is None:
@@ -742,7 +743,7 @@ class Sequential:
             raise ValueError(f"load_training_state: {path} holds another network; wanted {self.network}")
         if document["left"] is None:
             raise ValueError(f"load_training_state: {path} holds no training state; save with training_state=True")
-        self._check_optimizer(document, path)
+        contents.check_optimizer(self, document, path)
         seed = document["seed"]
         if self.training is not None and seed != self.seed:  # its rows are drawn already
             raise ValueError(f"load_training_state: {path} is of a model with the seed {seed}, which draws rows and "
@@ -753,16 +754,6 @@ class Sequential:
         self._draw_by(seed)
         self.build(network.features)
         contents.restore(self, tensors, document)
-
-
-    def _check_optimizer(self, document: dict, path) -> None:
-        """Raise where the moments in a file are of another optimizer: those of one name mean something else there."""
-        if self.optimizer_spec is None or "optimizer" not in document:
-            return
-        theirs, own = io.decode(document["optimizer"]), self.optimizer_spec
-        if type(theirs) is not type(own):
-            raise ValueError(f"load_training_state: {path} is of a training by {type(theirs).__name__}, this model is "
-                             f"compiled with {type(own).__name__}; wanted the same optimizer")
 
 
 def load(path) -> Sequential:

@@ -332,8 +332,20 @@ class InUse:
 OPTIMIZERS: dict[str, type[Optimizer]] = {cls.name: cls for cls in (SGD, AdaGrad, RMSprop, Adam, AdamW)}
 
 
-def resolve(optimizer) -> Optimizer:
-    """What a user said of an optimizer (a name, a class, an object, a model's) as an `Optimizer`."""
+def resolve(optimizer, dtype: str = "float64") -> Optimizer:
+    """What a user said of an optimizer (a name, a class, an object, a model's) as an `Optimizer`.
+
+    Raises where its epsilon is none among numbers of `dtype`: the step of a weight without gradient would be 0 / 0.
+    """
+    optimizer = _resolve(optimizer)
+    epsilon, least = getattr(optimizer, "epsilon", None), float(np.finfo(dtype).tiny)
+    if epsilon is not None and epsilon < least:
+        raise ValueError(f"{type(optimizer).__name__}: epsilon is {epsilon:g}, which {dtype} takes for 0; wanted at "
+                         f"least {least:.3g}")
+    return optimizer
+
+
+def _resolve(optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, InUse):

@@ -34,7 +34,10 @@ def text(model) -> str:
     if known:
         total, running = model.count_params(), sum(a.size for a in model.memory.running.values())
         size = total * (4 if model.dtype == "float32" else 8)
-        lines.append(f"{total:,} weights ({_bytes(size)}): {total - running:,} trainable, {running:,} running")
+        factors = model.rate_factors()
+        still = sum(a.size for name, a in model.memory.parameters.items() if not factors[name.rsplit("/", 1)[0]])
+        lines.append(f"{total:,} weights ({_bytes(size)}): {total - running - still:,} trainable, "
+                     + (f"{still:,} not trained, " if still else "") + f"{running:,} running")
     else:
         lines.append("The number of weights is known with the first data, or after build(features).")
     return "\n".join(lines)

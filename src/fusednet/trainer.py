@@ -31,6 +31,9 @@ from fusednet.runner import NotFinite, Progress, Runner
 EVALUATION_BATCH = 1024
 """Rows at a time where nothing but the sum is wanted."""
 
+STEP_ROWS = 32
+"""Rows of a batch where batches are counted and nobody says how large they are."""
+
 TEST_BATCH_METHODS = ("on_test_batch_begin", "on_test_batch_end")
 PREDICT_BATCH_METHODS = ("on_predict_batch_begin", "on_predict_batch_end")
 
@@ -138,9 +141,10 @@ def planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
     )
 
 
-def limits(batch_size, steps) -> tuple[int | None, int | None]:
-    """validation_batch_size and validation_steps, checked."""
-    given = {"validation_batch_size": batch_size, "validation_steps": steps}
+def limits(batch_size, steps, rows: int) -> tuple[int | None, int | None]:
+    """validation_batch_size and validation_steps, checked; `rows` are those of a batch where batches are counted."""
+    given = {"validation_batch_size": rows if batch_size is None and steps is not None else batch_size,
+             "validation_steps": steps}
     return tuple(None if value is None else errors.integer("fit", name, value, 1) for name, value in given.items())
 
 
@@ -162,7 +166,7 @@ class Evaluation:
     def __init__(self, model, data: Data, chosen: np.ndarray | None = None, batch: int | None = None,
                  steps: int | None = None):
         source = data.source(chosen)
-        batch = min(batch or EVALUATION_BATCH, source.rows)
+        batch = min(batch or (EVALUATION_BATCH if steps is None else STEP_ROWS), source.rows)
         self._model, self._source = model, source
         self.plan = model.plan("evaluate", data.feed(ordered=chosen is not None), batch)
         most = -(-source.rows // batch)

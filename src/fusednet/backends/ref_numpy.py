@@ -11,6 +11,7 @@ c) Stable forms throughout: log-sum-exp, log1p, expm1, erfc; no intermediate res
 """
 
 import math
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -312,15 +313,23 @@ def dropout(y, x, rate, scale, seed, step, op):
     y[...] = np.where(keep, scale * x, 0)
 
 
-_twister = np.random.RandomState()
+class _Twister(threading.local):
+    """A generator for each thread: between its state being set and read no other one may draw."""
+
+    def __init__(self):
+        self.of_thread = np.random.RandomState()
+
+
+_twister = _Twister()
 
 
 @_kernel
 def uniform_above(y, state, limit):
     place = state[624] if 0 <= state[624] < 624 else 624  # NumPy would take any, and read there
-    _twister.set_state(("MT19937", state[:624].view(np.uint32), place))
-    y[...] = _twister.random_sample(len(y)) > limit
-    _, words, state[624], *_ = _twister.get_state()
+    twister = _twister.of_thread
+    twister.set_state(("MT19937", state[:624].view(np.uint32), place))
+    y[...] = twister.random_sample(len(y)) > limit
+    _, words, state[624], *_ = twister.get_state()
     state[:624] = words.view(np.int32)
 
 

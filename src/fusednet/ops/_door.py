@@ -233,6 +233,8 @@ def _writable(function: str, label: str, a, shape, dtype) -> None:
     """Raise unless `a` is a writable array of this shape and dtype whose elements do not overlap."""
     if not isinstance(a, _ndarray):
         raise TypeError(f"{function}: {label} is a {type(a).__name__}; wanted a NumPy array, to be written to")
+    if hasattr(a, "mask"):  # its mask would be lost
+        raise TypeError(f"{function}: {label} is a masked array; wanted one without a mask, to be written to")
     if a.dtype != dtype:
         raise TypeError(f"{function}: {label} has dtype {a.dtype}; wanted {dtype}")
     if a.shape != shape:

@@ -17,6 +17,8 @@ def _dropout(function, name, x, rate, seed, step, op, scale, out):
     seed = integer(function, "seed", seed)
     step = integer(function, "step", step)
     op = integer(function, "op", op)
+    if not 0 <= op < 1 << 16:
+        raise ValueError(f"{function}: op is {op}; wanted 0 to {(1 << 16) - 1}")
     table = current()
     if out is None:
         y = table.made.dropout(..., x, rate, scale, seed, step, op)
@@ -47,8 +49,8 @@ def dropout(x, rate, seed, step=0, op=0, *, scale=None, out=None):
     rate : float
         The share that becomes zero, in [0, 1].
     seed, step, op : int
-        What the mask is made from; 64 bits each. Count `step` up with each batch, and give every dropout layer of a
-        network an `op` of its own.
+        What the mask is made from: seed and step of 64 bits, op from 0 to 65535. Count `step` up with each batch, and
+        give every dropout layer of a network an `op` of its own.
     scale : float, optional
         By default ``1 / (1 - rate)``, "inverted" dropout, which needs nothing at inference. 1 for the dialect that
         multiplies by ``1 - rate`` at inference instead.

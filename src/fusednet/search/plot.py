@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from fusednet.search.space import Choice, same
+from fusednet.search.space import Choice, Int, same
 
 _TRAINING, _VALIDATION, _FAILED = "#0072b2", "#d55e00", "#999999"
 _PER_ROW = 5
@@ -62,10 +62,11 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
                                     (trial.curve, _VALIDATION, "validation")):
             known = np.isfinite(curve)
             if known.any():
-                axes.plot(1 + np.flatnonzero(known), np.compress(known, curve), color=colour, linewidth=1.4, label=name)
+                axes.plot(1 + np.flatnonzero(known), np.compress(known, curve), color=colour, linewidth=1.4, label=name,
+                          marker="o" if known.sum() == 1 else None, markersize=4)
         axes.set_title(f"trial {trial.number}: {trial.score:.4g}", fontsize="small")
         axes.set_ylim(low, high)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _plain(axes)
     for i, axes in enumerate(panels):
         axes.set_visible(i < len(trials))
@@ -139,6 +140,8 @@ def _scale(axes, one) -> None:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif isinstance(one, Int):
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def _limits(values: list[float], best: float) -> tuple[float, float]:

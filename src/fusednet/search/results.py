@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fusednet import errors
 from fusednet.callbacks._monitor import Monitor
 from fusednet.search import plot
+from fusednet.search.space import COLUMNS
 
 
 @dataclass
@@ -136,8 +137,7 @@ class Results:
         """A dict for each trial, the best first: its number, score, state, seconds, and its hyperparameters."""
         ranked = self.ranked()
         others = [trial for trial in self.trials if all(trial is not one for one in ranked)]
-        heads = ("number", "round", "score", "state", "seconds")
-        return [{name: getattr(trial, name) for name in heads} | trial.params for trial in (*ranked, *others)]
+        return [{name: getattr(trial, name) for name in COLUMNS} | trial.params for trial in (*ranked, *others)]
 
     def to_pandas(self):
         """`rows` as a ``pandas.DataFrame``.

@@ -160,6 +160,10 @@ def _check_range(given, name: str, convert) -> None:
     object.__setattr__(given, "high", high)
 
 
+COLUMNS = ("number", "round", "score", "state", "seconds")
+"""Of a table of results, before the hyperparameters."""
+
+
 def checked(space) -> dict[str, Float | Int | Choice]:
     """A space of the user's; a list of values is a `Choice`.
 
@@ -168,7 +172,7 @@ def checked(space) -> dict[str, Float | Int | Choice]:
     TypeError
         If it is not a dict of such by name.
     ValueError
-        If it is empty.
+        If it is empty, or has the name of a column of the results.
     """
     if not isinstance(space, dict):
         raise TypeError(f"search: space is {type(space).__name__}; wanted a dict of Float, Int, Choice or lists by "
@@ -179,6 +183,9 @@ def checked(space) -> dict[str, Float | Int | Choice]:
     for name, given in space.items():
         if not isinstance(name, str):
             raise TypeError(f"search: a name in the space is {name!r}; wanted text")
+        if name in COLUMNS:
+            raise ValueError(f"search: a name in the space is {name!r}, which is a column of the results; wanted "
+                             "another name")
         if isinstance(given, tuple) and len(given) == 2 and all(isinstance(end, (int, float)) for end in given):
             raise TypeError(f"search: {name} is {given!r}, which could be a range or two values; wanted Float(low, "
                             "high), Int(low, high) or a list")

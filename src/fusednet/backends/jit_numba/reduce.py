@@ -59,7 +59,11 @@ def inverse_sum(scale, x, part, parts):
 
 @helper
 def _first_largest(x):
-    # The largest of each block by vectors, then a search in the first block that has the largest of all.
+    # The first NaN, as NumPy has it; else the largest of each block by vectors, then a search in the first block that
+    # has the largest of all.
+    for j in range(x.size):
+        if x[j] != x[j]:
+            return j
     largest, start = x.dtype.type(-np.inf), 0
     for i in range(0, x.size, _BLOCK):
         candidate = largest_of(x[i : i + _BLOCK])
@@ -68,7 +72,7 @@ def _first_largest(x):
     for j in range(start, x.size):
         if x[j] == largest:
             return j
-    return x.size  # all NaN
+    return x.size  # none
 
 
 @kernel(COPY)
