@@ -120,3 +120,26 @@ def test_an_output_is_replaced_where_it_is(folder, capsys):
     assert (folder / "p.csv").is_symlink() and (folder / "kept" / "p.csv").stat().st_mode & 0o777 == 0o640
     assert len(pd.read_csv("p.csv")) == len(pd.read_csv("p.csv.gz", compression="gzip")) == 400
     assert os.listdir(folder / "kept") == ["p.csv"]
+
+
+def test_letters_that_a_stream_lacks_lose_no_model(folder):
+    """The report names the commonest class, before the model is saved."""
+    x = np.arange(120)
+    pd.DataFrame({"x": x, "town": np.where(x % 3 == 0, "大阪", "東京")}).to_csv("towns.csv", index=False)
+    command = [*COMMAND, "train", "towns.csv", "-t", "town", "--epochs", "2"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, timeout=120)
+    assert done.returncode == 0 and os.path.exists("towns.safetensors")
+    assert b"\\u6771\\u4eac" in done.stdout  # what its reader can look up
+
+
+def test_several_labels_are_columns_of_predictions(folder, capsys):
+    x = np.random.default_rng(0).standard_normal((80, 2)).astype(np.float32)
+    model = fn.Sequential([fn.Dense(2, "sigmoid")], seed=0)
+    model.compile(fn.Adam(0.1), "binary_crossentropy")
+    model.fit(x, (x > 0).astype(np.float32), epochs=20)
+    model.save("labels.safetensors")
+    pd.DataFrame(x, columns=["a", "b"]).to_csv("rows.csv", index=False)
+    assert main(["predict", "labels.safetensors", "rows.csv", "-o", "out.csv"]) == 0
+    written = pd.read_csv("out.csv")
+    assert list(written) == ["prediction_0", "prediction_1"]
+    assert np.array_equal(written.to_numpy(), model.predict_classes(x))

@@ -723,3 +723,9 @@ def test_all_is_what_there_is():
     functions = {name for name, value in vars(ops).items() if callable(value) and not name.startswith("_")}
     assert functions == set(ops.__all__)
     assert sorted(ops.__all__) == ops.__all__
+
+
+def test_the_first_nan_is_the_largest(table):
+    """As in NumPy's argmax, in every table."""
+    z = np.array([[np.nan, 1, 2], [0, np.nan, np.nan], [3, 1, 2]])
+    assert [ops.accuracy(z, labels) for labels in ([0, 1, 0], [2, 2, 2])] == [1, 0]

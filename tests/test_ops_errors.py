@@ -6,6 +6,7 @@ Reads refused.py, where bad_layers.py and bad_training.py put their calls.
 import re
 
 import bad_layers  # noqa: F401
+import numpy as np
 import pytest
 from bad_training import STEPS, step
 from refused import BAD, ones
@@ -40,3 +41,19 @@ def test_what_is_refused_is_only_what_is_wrong():
         call = step(f, l2=0.1) if f is not ops.adamw_step else step(f)
         f(*call.args, **call.options)
     ops.take_rows(ones(4, 3), [0, 3], shift=ones(3), out=ones(2, 3))
+
+
+def test_masked_outputs_are_refused_and_keep_their_masks():
+    out = np.ma.array(np.zeros(3, np.float32), mask=[1, 0, 0])
+    with pytest.raises(TypeError, match="out is a masked array; wanted one without a mask"):
+        ops.relu(np.ones(3, np.float32), out=out)
+    with pytest.raises(TypeError, match="is a masked array"):
+        ops.sgd_step(out, np.ones(3, np.float32), 0.1)
+    assert out.mask.tolist() == [True, False, False] and not out.data.any()
+
+
+@pytest.mark.parametrize("op", [-1, 1 << 16])
+def test_ops_of_dropout_are_within_their_bits(op):
+    for function in (ops.dropout, ops.dropout_backward):
+        with pytest.raises(ValueError, match=f"op is {op}; wanted 0 to 65535"):
+            function(np.ones(3), 0.5, 1, 0, op)

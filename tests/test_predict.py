@@ -498,3 +498,10 @@ def test_a_child_predicts_although_its_parent_was_predicting():
         os._exit(0 if made.predict(few).tobytes() == expected.tobytes() else 1)
     other.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_days_are_refused_after_numbers_of_their_shape():
+    made, x = network(), rows(4)
+    made.predict(x)
+    with pytest.raises(TypeError, match="x has dtype datetime64"):
+        made.predict(np.zeros(x.shape, "M8[s]"))

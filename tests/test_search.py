@@ -692,3 +692,9 @@ def test_a_monitor_that_some_solvers_tell_of_is_known_whatever_the_seed():
             MLPClassifier((2,), max_iter=2), X, Y, validation_split=0.2).monitor == "val_score"
     with pytest.raises(ValueError, match="monitor is 'val_loss'; known: val_score"):
         RandomSearch({"solver": ["lbfgs"]}, 1, monitor="val_loss").run(MLPClassifier(), X, Y, validation_split=0.2)
+
+
+@pytest.mark.parametrize("name", ["score", "number", "seconds"])
+def test_hyperparameters_do_not_take_the_names_of_columns(name):
+    with pytest.raises(ValueError, match=f"a name in the space is '{name}', which is a column of the results"):
+        RandomSearch({name: [1, 2]}, 2)

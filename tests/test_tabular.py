@@ -4,6 +4,7 @@ Needs pandas and scikit-learn, and for Parquet pyarrow.
 """
 
 import datetime
+import decimal
 import json
 import os
 import re
@@ -360,3 +361,59 @@ def test_whole_numbers_beyond_int64_stay_what_they_are():
             warnings.simplefilter("error")
             target = tabular.target(pd.DataFrame({"y": values}), "y", "classification")
         assert target.classes.tolist() == sorted(values[:2]) and target.values.tolist() == values
+
+
+def test_categories_are_those_of_whole_numbers_beside_missing_ones(tmp_path):
+    """Parquet has them as floats as soon as one is missing, and pandas categories may be floats."""
+    codes = np.arange(60) % 3
+    learnt = learn(pd.DataFrame({"kind": codes.astype(str), "price": codes * 10.0}))
+    whole = learnt.apply(pd.DataFrame({"kind": codes}), "a table")
+    gap = codes.astype(float)
+    gap[7] = np.nan
+    found = learnt.apply(pd.DataFrame({"kind": gap}), "a table")
+    others = np.arange(60) != 7
+    assert np.array_equal(found[others], whole[others]) and not np.array_equal(found[7], whole[7])
+    assert np.array_equal(learnt.apply(pd.DataFrame({"kind": pd.Categorical(codes.astype(float))}), "a table"), whole)
+
+
+@pytest.mark.parametrize("count", [5, 200])
+def test_decimals_are_numbers(count):
+    values = [decimal.Decimal(f"{i % count}.25") for i in range(200)]
+    found = tabular.target(pd.DataFrame({"a": range(200), "price": pd.Series(values, dtype=object)}), "price", None)
+    assert found.task == "regression" and found.values.dtype == np.float64 and found.values[3] == 3.25
+
+
+def test_blank_lines_of_one_column_are_rows(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("a\n1\n\n3\n4\n\n\n")
+    column = tabular.read(path)["a"]
+    assert column.tolist()[0] == 1 and np.isnan(column[1]) and column.tolist()[2:] == [3, 4]
+    path.write_text("\n\na\n1\n\n3\n")  # before the name they are none
+    assert tabular.read(path)["a"].tolist() == [1, 3]
+    path.write_text("a,b\n1,2\n\n3,4\n")
+    assert len(tabular.read(path)) == 2
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zip"])
+def test_packed_files_are_known_by_what_they_hold(tmp_path, ending):
+    table = pd.DataFrame({"a": [1, 2], "b": [3.5, 4.5]})
+    table.to_csv(tmp_path / f"table.csv.{ending}", index=False)
+    path = (tmp_path / f"table.csv.{ending}").rename(tmp_path / "table.csv")
+    assert tabular.read(path).equals(table)
+
+
+def test_rows_wider_than_the_first_line_are_one_line(tmp_path):
+    path = tmp_path / "comment.csv"
+    path.write_text("# made by x\n1,2,3\n4,5,6\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="rows of more values than its first line has names"):
+            tabular.read(path)
+
+
+def test_words_of_truth_beside_another_one_are_not_blamed():
+    learnt = learn(pd.DataFrame({"open": np.arange(90) % 2 == 0, "price": np.arange(90.0)}))
+    with pytest.raises(ValueError, match="has 'maybe' in row 3; wanted a number"):
+        learnt.apply(pd.DataFrame({"open": ["True", "False", "maybe"]}), "a table")
+    same = learnt.apply(pd.DataFrame({"open": ["True", "0", "FALSE"]}), "a table")
+    assert np.array_equal(same, learnt.apply(pd.DataFrame({"open": [True, False, False]}), "a table"))

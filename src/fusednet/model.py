@@ -198,8 +198,8 @@ class Sequential:
         ----------
         optimizer : str or Optimizer, default "adam"
             "sgd", "adagrad", "rmsprop", "adam", "adamw", an object for other numbers than the defaults, or the
-            `optimizer` of a model, with the learning rate that was set there. Steps and moments begin anew, unless it is
-            this model's own `optimizer`.
+            `optimizer` of a model, with the learning rate that was set there. Steps and moments begin anew, unless it
+            is this model's own `optimizer`.
         loss : str, Loss or callable
             "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mse", "mae", "huber",
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
@@ -367,7 +367,8 @@ class Sequential:
             stopped; when the rows are used up they come again. An iterator of batches goes on too; of what can be
             iterated again each epoch has the first batches.
         validation_steps : int, optional
-            Batches of validation, of `batch_size` rows unless `validation_batch_size` says another number; by default all.
+            Batches of validation, of `batch_size` rows (32 beside batches that come one after the other) unless
+            `validation_batch_size` says another number; by default all.
         validation_batch_size : int, optional
         validation_freq : int or collection of int, default 1
             Validate every so many epochs, or at the end of these (counted from 1).

@@ -360,7 +360,9 @@ class Dropout(Layer):
 class Normalization(Layer):
     """``y = (x - mean) / sqrt(variance)`` by column, mean and variance of the training rows, learnt in ``fit``.
 
-    The layer comes before all others but `Flatten`. A column that does not vary is only shifted.
+    The layer comes before all others but `Flatten`. A column that does not vary is only shifted. Mean and variance are
+    found in float64; the rows themselves are converted to the network's dtype before they are shifted, so of float32 a
+    column should not lie further from 0 than some 10^5 times its deviation (as seconds since 1970 do).
 
     Parameters
     ----------

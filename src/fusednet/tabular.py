@@ -119,9 +119,8 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             warnings.simplefilter("error", pandas().errors.ParserWarning)
             names = pandas().read_csv(path, sep=separator, nrows=0, **options).columns  # as they are: with spaces
             dtype = {name: "str" for name in names if name.strip() in text}
-            if len(names) == 1:  # a line without anything is a row whose value is missing
-                options["skip_blank_lines"] = str(pandas().read_csv(path, sep=separator, nrows=0, **options,
-                                                  skip_blank_lines=False).columns[0]) != str(names[0])
+            if len(names) == 1:  # a line without anything is a row whose value is missing, if not before the name
+                options["skip_blank_lines"] = packed is not None or start.removeprefix(b"\xef\xbb\xbf")[:1] in b"\r\n"
             frame = pandas().read_csv(path, sep=separator, dtype=dtype, **options)
     except pandas().errors.ParserWarning:
         raise ValueError(f"{path} has rows of more values than its first line has names "
