@@ -104,6 +104,8 @@ def _child(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_kernels_stay_inside_their_arrays(backend):
+    if backend == "numpy":
+        pytest.skip("NumPy looks after its arrays itself")
     child = _child(__file__, backend)
     last = child.stdout.splitlines()[-1:] or ["nothing"]
     assert child.returncode == 0, f"the child ended with {child.returncode} after: {last[0]}\n{child.stderr[-4000:]}"
