@@ -698,3 +698,19 @@ def test_a_monitor_that_some_solvers_tell_of_is_known_whatever_the_seed():
 def test_hyperparameters_do_not_take_the_names_of_columns(name):
     with pytest.raises(ValueError, match=f"a name in the space is '{name}', which is a column of the results"):
         RandomSearch({name: [1, 2]}, 2)
+
+
+def test_a_picture_of_one_epoch_has_points_and_whole_numbers(tmp_path):
+    pytest.importorskip("matplotlib")
+    long = "a_hyperparameter_with_a_name_that_takes_several_lines"
+    results = Results("val_loss", "min", {"layers": Int(1, 3), long: Float(0, 1)})
+    for i, score in enumerate([3.0, 1.0, 1.1]):
+        results.add(Trial(i, {"layers": 1 + i, long: i / 4}, score, curve=[score], training_curve=[2.0]), [])
+    curves, scores = results.plot(tmp_path / "search.png").subfigs
+    assert [line.get_marker() for line in curves.axes[0].lines] == ["o", "o"]
+    layers, other = scores.axes[:2]
+    for axes in (curves.axes[0], layers):
+        low, high = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert shown and all(tick == round(tick) for tick in shown)
+    assert other.get_xlabel().replace("\n", "") == long and "\n" in other.get_xlabel()

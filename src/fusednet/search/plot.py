@@ -8,6 +8,7 @@ b) Axes show what is good in detail: the best half of the curves, the best three
 """
 
 import os
+import textwrap
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def _draw_scores(figure, results, columns: int) -> None:
         axes.plot([place], [best.score], "o", markersize=9, markerfacecolor="none",
                   markeredgecolor=_VALIDATION, markeredgewidth=1.5, clip_on=False, label="best")
         _scale(axes, one)
-        axes.set(xlabel=name, ylim=(low, high))
+        axes.set(xlabel="\n".join(textwrap.wrap(name, 28)), ylim=(low, high))
         _plain(axes)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
