@@ -303,6 +303,10 @@ def test_a_batch_may_have_weights_that_are_all_0():
     arrays = classifier()
     with_arrays = arrays.fit(X[:2 * SIZE], Y[:2 * SIZE], SIZE, shuffle=False, sample_weight=weight)
     _same((arrays, with_arrays), _stream(batches(weight), steps_per_epoch=2))
+    weight = np.repeat([1.0, 1e-30], SIZE)  # next to nothing in the mean of the epoch
+    arrays = classifier()
+    with_arrays = arrays.fit(X[:2 * SIZE], Y[:2 * SIZE], SIZE, shuffle=False, sample_weight=weight)
+    _same((arrays, with_arrays), _stream(batches(weight), steps_per_epoch=2))
     weight[SIZE + 3] = -1
     with pytest.raises(ValueError, match=r"batch 1 of x: sample_weight has -1 in row 3; wanted 0 or more"):
         classifier().fit(batches(weight), steps_per_epoch=2)

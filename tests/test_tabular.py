@@ -402,6 +402,13 @@ def test_packed_files_are_known_by_what_they_hold(tmp_path, ending):
     assert tabular.read(path).equals(table)
 
 
+@pytest.mark.parametrize("name", ["PK", "BZ", "BZh"])
+def test_text_may_begin_as_packed_files_do(tmp_path, name):
+    path = tmp_path / "table.csv"
+    path.write_text(f"{name},price\n1,2\n3,4\n")
+    assert list(tabular.read(path)) == [name, "price"]
+
+
 def test_rows_wider_than_the_first_line_are_one_line(tmp_path):
     path = tmp_path / "comment.csv"
     path.write_text("# made by x\n1,2,3\n4,5,6\n")

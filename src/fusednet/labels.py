@@ -295,7 +295,7 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
     what : str
         The argument's name, for messages.
     all_zero : bool
-        Whether all weights may be 0.
+        Whether all weights may be 0: those of one batch of many, beside which others count.
 
     Returns
     -------
@@ -323,7 +323,7 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
             raise ValueError(f"{what} has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
-    largest = total.max(initial=0)
+    largest = 0 if all_zero else total.max(initial=0)  # those of other batches count beside them
     if 0 < largest <= np.finfo(dtype).max and not _SMALL < largest < 1 / _SMALL:
         total = np.ldexp(total, -np.frexp(largest)[1])  # exact, and only their ratios count
     with np.errstate(over="ignore"):

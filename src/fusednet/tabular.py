@@ -98,19 +98,21 @@ def _read_parquet(path: str):
     return frame.reset_index(level=named, allow_duplicates=True) if named else frame
 
 
-_PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"PK": "zip", b"\xfd7zXZ\x00": "xz"}
+# how packed files begin: no text does, be the first column's name "PK" or "BZ"
+_PACKED = {rb"\x1f\x8b": "gzip", rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": "bz2", rb"PK[\x03\x05]": "zip",
+           rb"\xfd7zXZ\x00": "xz"}
 
 
 def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
-    packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
+    packed = next((name for begin, name in _PACKED.items() if re.match(begin, start)), None)
     if packed is None and b"\0" in start:
         ending = os.path.splitext(path)[1].lower()
         known = "" if ending in _ENDINGS else f" ({ending or 'no ending'})"
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
-    options = {"index_col": False, "skipinitialspace": True, "low_memory": False, "compression": packed}
+    options = {"index_col": False, "skipinitialspace": True, "low_memory": False, "compression": packed or "infer"}
     try:
         heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True,
-                                         compression=packed).iloc[0] for sep in _SEPARATORS}
+                                         compression=packed or "infer").iloc[0] for sep in _SEPARATORS}
         whole = [sep for sep, names in heads.items() if not any(map(_CUT.search, names.dropna()))]
         separator = max(whole or heads, key=lambda sep: len(heads[sep]))  # of equal ones the first
         # without index_col=False the first values of rows that are too long would be their names; so separators may end
