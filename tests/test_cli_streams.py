@@ -143,3 +143,13 @@ def test_several_labels_are_columns_of_predictions(folder, capsys):
     written = pd.read_csv("out.csv")
     assert list(written) == ["prediction_0", "prediction_1"]
     assert np.array_equal(written.to_numpy(), model.predict_classes(x))
+
+
+@pytest.mark.parametrize(("data", "model"), [
+    ("h.2023.csv", "h.2023"), ("h.2023.csv.gz", "h.2023"), ("a/b.parquet", "b"), ("iris.data", "iris"), (".csv", "csv"),
+    (None, "digits"),
+])  # fmt: skip
+def test_models_are_named_as_their_files(data, model):
+    from fusednet.cli import _train
+
+    assert _train._default_output(data) == f"{model}.safetensors"

@@ -128,3 +128,15 @@ def test_steps_of_an_evaluation_are_batches_of_those_that_were_asked_for():
     assert history["val_loss"][0] == pytest.approx(model.evaluate(x[:32], y[:32])[0], rel=1e-12)
     assert model.evaluate(x, y, steps=2)[0] == pytest.approx(model.evaluate(x[:64], y[:64])[0], rel=1e-12)
     assert len(model.predict(x, steps=2)) == 64
+
+
+@pytest.mark.parametrize("listener", [fn.callbacks.ModelCheckpoint, fn.callbacks.BackupAndRestore])
+def test_what_cannot_be_saved_is_refused_before_the_first_step(listener, tmp_path):
+    def loss(y, z):
+        return np.square(z - y).sum(axis=1), 2 * (z - y)
+
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.compile("sgd", loss)
+    with pytest.raises(TypeError, match=r"cannot save .* is code, .* or save what get_weights\(\) gives"):
+        model.fit(X, Y.astype(float), callbacks=[listener(tmp_path / "there" / "file")])
+    assert model.step == 0 and model.memory is None and not (tmp_path / "there").exists()

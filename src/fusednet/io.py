@@ -129,8 +129,8 @@ def _encoded(value: Any, where: str) -> Any:
     if callable(value):
         name = getattr(value, "__qualname__", type(value).__qualname__)
         raise TypeError(
-            f"cannot save {where}: {name} is code, and a file holds data only; use one of fusednet's own, or save the "
-            "weights alone and build the model again in code"
+            f"cannot save {where}: {name} is code, and a file holds data only; use one of fusednet's own, or save what "
+            "get_weights() gives and build the model again in code"
         )
     raise TypeError(
         f"cannot save {where}: wanted None, a bool, a number, a string, a tuple or a class of fusednet, "

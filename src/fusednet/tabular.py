@@ -19,7 +19,8 @@ TASKS = ("classification", "regression")
 MOST_CLASSES = 20
 """Whole numbers with more different values than these are taken for quantities, not for classes."""
 
-_ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip", ".parquet", ".pq")
+ENDINGS = (".csv", ".tsv", ".txt", ".gz", ".bz2", ".xz", ".zip", ".parquet", ".pq")
+"""Of files with tables, and of what they may be packed in."""
 _SEPARATORS = (",", ";", "\t", "|")
 _CUT = re.compile(rf'[{"".join(_SEPARATORS)}] *"(?:[^"]|"")*$')
 """A name in which a quote opens, behind another separator, and does not close: it was cut inside quotes."""
@@ -107,7 +108,7 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
     packed = next((name for begin, name in _PACKED.items() if re.match(begin, start)), None)
     if packed is None and b"\0" in start:
         ending = os.path.splitext(path)[1].lower()
-        known = "" if ending in _ENDINGS else f" ({ending or 'no ending'})"
+        known = "" if ending in ENDINGS else f" ({ending or 'no ending'})"
         raise ValueError(f"{path} is not text{known}; wanted a CSV or Parquet file")
     options = {"index_col": False, "skipinitialspace": True, "low_memory": False, "compression": packed or "infer"}
     try:

@@ -59,6 +59,8 @@ class ModelCheckpoint(Monitor):
     ValueError
         If an argument is out of its range; when the training begins, if the path or ``monitor`` names a key that there
         will not be.
+    TypeError
+        When the training begins, if the model cannot be saved: its loss, schedule or an initializer is a function.
 
     Notes
     -----
@@ -95,9 +97,10 @@ class ModelCheckpoint(Monitor):
         return self._every
 
     def on_train_begin(self, logs=None):
-        """Check the path and the key."""
+        """Check the path, the key, and that the model can be saved."""
         if not self._fields:
             _refuse_folder(self.filepath)
+        self.model.content()
         metrics = self.params.get("metrics")
         if metrics is None:
             return
@@ -242,7 +245,8 @@ class BackupAndRestore(Callback):
         return self._every
 
     def on_train_begin(self, logs=None):
-        """Go on from the backup, if there is one."""
+        """Go on from the backup, if there is one; what cannot be saved is refused now."""
+        self.model.content()
         os.makedirs(self.backup_dir, exist_ok=True)
         if os.path.exists(self.path):
             self.model.load_training_state(self.path)

@@ -94,8 +94,12 @@ def run(options) -> int:
 
 
 def _default_output(data: str | None) -> str:
-    stem = os.path.basename(data).split(".")[0] if data else "digits"
-    return f"{stem or 'model'}.safetensors"
+    if data is None:
+        return "digits.safetensors"
+    name = os.path.splitext(os.path.basename(data))[0]
+    while os.path.splitext(name)[1].lower() in tabular.ENDINGS:  # of h.2023.csv.gz two: there may be an h.2024.csv.gz
+        name = os.path.splitext(name)[0]
+    return f"{name.lstrip('.') or 'model'}.safetensors"
 
 
 def _check_packages(quiet: bool) -> None:
