@@ -62,12 +62,6 @@ def test_an_epsilon_that_is_none_is_refused(made, dtype):
     model.compile(made(epsilon=1e-30), "mse")
 
 
-@pytest.mark.parametrize("metric", ["mae", "mse"])
-def test_metrics_of_numbers_do_not_fit_rates(metric):
-    with pytest.raises(ValueError, match="outputs are logarithms of rates"):
-        fn.Sequential([fn.Dense(1)]).compile("sgd", "poisson", [metric])
-
-
 def test_a_copy_has_layers_of_its_own():
     import copy
 

@@ -74,9 +74,6 @@ def resolve(metric, loss: Loss) -> Metric:
     if not isinstance(metric, str) or metric not in _KINDS:
         raise errors.unknown("compile", "metric", metric, _KINDS)
     kind = _KINDS[metric] or {"classes": "classes", "binary": "binary"}.get(loss.takes)
-    if loss.counts and kind in ("mse", "mae"):
-        raise ValueError(f"compile: metric {metric!r} compares outputs with y, but with the loss {loss.name} outputs "
-                         "are logarithms of rates; wanted no metric")
     if kind is None:
         raise ValueError(f"compile: metric {metric!r} counts right classes, but the loss {loss.name} is of numbers; "
                          "wanted 'mse' or 'mae'")

@@ -205,7 +205,7 @@ class Sequential:
             "poisson", "quantile", an object for other numbers than the defaults, or a function ``(y_true, y_pred) ->
             (loss, gradient)`` (see `fusednet.losses.Custom`).
         metrics : list of str, optional
-            "accuracy", "binary_accuracy", "mse", "mae".
+            "accuracy", "binary_accuracy", "mse", "mae" (beside the loss "poisson" of outputs as they are: log rates).
         matmul_precision : {"highest", "high", "medium"}, optional
             How exact products of float32 matrices are; by default what `fusednet.set_matmul_precision` said.
 
