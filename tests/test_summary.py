@@ -32,3 +32,10 @@ def test_a_model_at_the_prompt_is_one_line():
     assert repr(model) == f"<Sequential 'sequential': {len(model.layers)} layers, no weights yet, {model.dtype}>"
     model.build(5)
     assert repr(model) == f"<Sequential 'sequential': {len(model.layers)} layers, 159 weights, {model.dtype}>"
+
+
+def test_layers_that_stand_still_are_not_counted_as_trainable(capsys):
+    model = fn.Sequential([fn.Dense(2, learning_rate_factor=0.0), fn.Dense(3)])
+    model.build(3)
+    model.summary()
+    assert "17 weights (68 bytes): 9 trainable, 8 not trained, 0 running" in capsys.readouterr().out

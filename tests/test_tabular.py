@@ -424,3 +424,10 @@ def test_words_of_truth_beside_another_one_are_not_blamed():
         learnt.apply(pd.DataFrame({"open": ["True", "False", "maybe"]}), "a table")
     same = learnt.apply(pd.DataFrame({"open": ["True", "0", "FALSE"]}), "a table")
     assert np.array_equal(same, learnt.apply(pd.DataFrame({"open": [True, False, False]}), "a table"))
+
+
+def test_whole_numbers_that_no_dtype_holds_stay_apart():
+    """As floats they would be one class."""
+    names = [2**70, 2**70 + 1]
+    table = pd.DataFrame({"a": range(60), "key": pd.Series([names[i % 2] for i in range(60)], dtype=object)})
+    assert len(tabular.target(table, "key", None).classes) == 2

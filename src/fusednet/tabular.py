@@ -282,7 +282,7 @@ def _plain(column) -> np.ndarray:
         return column.to_numpy(np.uint64 if column.max() > np.iinfo(np.int64).max else np.int64)
     if types.is_float_dtype(column.dtype):
         return column.to_numpy(np.float64)
-    if types.infer_dtype(column, skipna=False) in ("decimal", "integer", "floating", "mixed-integer-float"):
+    if types.infer_dtype(column, skipna=False) in ("decimal", "floating", "mixed-integer-float"):
         return np.array([float(value) for value in column.tolist()])
     return np.array([str(value) for value in column.tolist()])
 
