@@ -94,16 +94,31 @@ def test_files_that_are_no_tables_are_refused(tmp_path, content, message):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_the_one_of_the_first_line(tmp_path, separator):
-    lines = [["a", '"b,c;d\te|f"', "g"], ["1", '"2,5"', "x"], ["3", '"4,5"', "y"]]
+    lines = [["a", '"b,c;d\te|f"', "g"], ["1", '"2,5,6"', "x"], ["3", '"4,5"', "y"]]
     (tmp_path / "t.csv").write_text("\n".join(separator.join(line) for line in lines) + "\n")
     read = tabular.read(tmp_path / "t.csv")
-    assert list(read.columns) == ["a", "b,c;d\te|f", "g"] and read["b,c;d\te|f"].tolist() == ["2,5", "4,5"]
-    (tmp_path / "t.csv").write_text("a;b;c\n1;2,5;x\n3;4,5;y,z\n")  # commas of other uses
-    assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, "2,5", "x"], [3, "4,5", "y,z"]]
+    assert list(read.columns) == ["a", "b,c;d\te|f", "g"] and read["b,c;d\te|f"].tolist() == ["2,5,6", "4,5"]
+    (tmp_path / "t.csv").write_text("a;b;c\n1;2,5,6;x\n3;4,5;y,z\n")  # commas of other uses
+    assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, "2,5,6", "x"], [3, "4,5", "y,z"]]
     (tmp_path / "t.csv").write_text("a;b\n1;2;\n3;4;\n")  # separators at the end of rows
     assert tabular.read(tmp_path / "t.csv").values.tolist() == [[1, 2], [3, 4]]
     (tmp_path / "t.csv").write_text("a\n1\n2\n")
     assert tabular.read(tmp_path / "t.csv")["a"].tolist() == [1, 2]
+
+
+def test_numbers_may_have_decimal_commas(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a; b ;c;d\n1,25;-,5;3,;x\n+2,5e-1; 1 ;;1,5\n")
+    read = tabular.read(path)
+    assert read[["a", "b"]].values.tolist() == [[1.25, -0.5], [0.25, 1.0]] and read["d"].tolist() == ["x", "1,5"]
+    assert read["c"].isna().tolist() == [False, True] and read["c"][0] == 3
+    assert tabular.read(path, ("a", "b"))["a"].tolist() == ["1,25", "+2,5e-1"]
+    path.write_text("a\tb\n1,250\t2,125,000\n-3,500\t4,125\n")  # of which nobody knows what their commas are
+    assert tabular.read(path)["a"].tolist() == ["1,250", "-3,500"]
+    path.write_text("a;b\n1,250;0,125\n-3,500;4,125\n")  # by another column of the same file
+    assert tabular.read(path).values.tolist() == [[1.25, 0.125], [-3.5, 4.125]]
+    path.write_text('a,b\n"1,5",2\n"2,5",3\n')
+    assert tabular.read(path)["a"].tolist() == ["1,5", "2,5"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ _SEPARATORS = (",", ";", "\t", "|")
 _CUT = re.compile(rf'[{"".join(_SEPARATORS)}] *"(?:[^"]|"")*$')
 """A name in which a quote opens, behind another separator, and does not close: it was cut inside quotes."""
 
+_DECIMAL_COMMA = r" *[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)? *"
+_COMMA_OF_GROUPS = r" *[+-]?[1-9]\d{0,2}(?:,\d{3})+ *"
+""""1,250", which may be a number of four digits; "0,250" and "1,25" may not."""
+
 
 def pandas():
     """The package pandas, or an `ImportError` that says what to type."""
@@ -48,7 +52,8 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     path : str or os.PathLike
         CSV, with commas, semicolons, tabs or bars between the columns (of these what gives the first line most columns
         without cutting quoted names) and their names in the first line, compressed or not; or Parquet, known by its
-        first bytes, of which named levels of the index are columns too.
+        first bytes, of which named levels of the index are columns too. Where no commas separate columns, numbers may
+        have a decimal comma: columns of nothing else are numbers, unless the commas of all may stand between thousands.
     text : tuple of str
         Columns of CSV that are read as text whatever is in them.
 
@@ -138,10 +143,28 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
     check_names(path, heads[separator].dropna())  # pandas has made "a.1" of a second "a"
+    if separator != ",":
+        _read_decimal_commas(frame, text)
     if len(names) == 1:
         last = frame.iloc[:, 0].last_valid_index()
         frame = frame.iloc[: 0 if last is None else last + 1]
     return frame
+
+
+def _read_decimal_commas(frame, text: tuple[str, ...]) -> None:
+    """Make numbers of the columns of text that are nothing but numbers with decimal commas."""
+    api, decimal, certain = pandas().api.types, [], False
+    for place, name in enumerate(frame.columns):
+        column = frame[name]
+        if str(name).strip() in text or api.is_numeric_dtype(column.dtype) or api.is_bool_dtype(column.dtype):
+            continue
+        values = column.dropna().astype("str")
+        if len(values) and values.str.fullmatch(_DECIMAL_COMMA).all():
+            decimal.append(place)
+            certain |= not values[values.str.contains(",")].str.fullmatch(_COMMA_OF_GROUPS).all()
+    for place in decimal if certain else ():
+        column = frame.columns[place]
+        frame[column] = frame[column].str.replace(",", ".").astype("float64")
 
 
 def check_names(path: str, names) -> None:
