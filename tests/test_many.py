@@ -392,6 +392,16 @@ def test_estimators_take_sparse_rows():
             train(sparse.csr_matrix(X))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged, and scikit-learn's of a column
+def test_labels_in_a_column_are_stratified_too():
+    sklearn = pytest.importorskip("fusednet.sklearn")
+    y, some = np.repeat([0, 1], [114, 6]), sklearn.MLPClassifier(max_iter=3)
+    column = y.reshape(-1, 1)
+    first, second = ([one.scores for one in fit_many([{}], X, labels, build=some, seed=0, folds=3)]
+                     for labels in (y, column))
+    assert first == second
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
 def test_curves_of_rows_that_an_estimator_sets_aside_itself_are_none_of_the_validation_rows():
     sklearn = pytest.importorskip("sklearn.neural_network")
@@ -426,6 +436,21 @@ def test_a_trained_model_takes_its_columns_in_their_order_only():
 def test_callbacks_may_be_a_function_that_makes_one():
     fitted = fit_many(CONFIGS[:2], X, Y, build=build, epochs=3, callbacks=lambda: Stop(1))
     assert [len(one.history.epoch) for one in fitted] == [1, 1]
+
+
+def test_networks_that_would_write_one_file_are_refused_before_any_training(tmp_path):
+    path = tmp_path / "log.csv"
+    with pytest.raises(ValueError, match=r"CSVLogger writes '.*log\.csv' for network 0 and for network 1; wanted"):
+        fit_many(CONFIGS[:2], X, Y, build=build, callbacks=fn.CSVLogger(path))
+    with pytest.raises(ValueError, match=r"ModelCheckpoint writes '.*' for network 0, fold 0 and for .* fold 1"):
+        fit_many(CONFIGS[:1], X, Y, build=build, folds=2, callbacks=[fn.ModelCheckpoint(path)])
+    with pytest.raises(ValueError, match=r"BackupAndRestore writes '.*' for network 0 and for network 1"):
+        fit_many(CONFIGS[:2], X, Y, build=build, callbacks=lambda: fn.BackupAndRestore(tmp_path / "kept"))
+    assert not list(tmp_path.iterdir())
+    numbers = iter(range(2))
+    fit_many(CONFIGS[:2], X, Y, build=build, callbacks=lambda: fn.CSVLogger(tmp_path / f"{next(numbers)}.csv"))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["0.csv", "1.csv"]
+    fit_many(CONFIGS[:1], X, Y, build=build, callbacks=[fn.CSVLogger(path), fn.CSVLogger(path)])  # its own business
 
 
 class Stop(fn.callbacks.Callback):

@@ -62,8 +62,8 @@ class Rows:
         check_consistent_length(x, y, sample_weight)
         x, y = indexable(x, y)  # of sparse matrices some have no rows to be asked for
         codes = classes = None
-        if is_classifier(estimator) and np.ndim(y) == 1:
-            classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        if is_classifier(estimator) and np.shape(y)[1:] in ((), (1,)) and not hasattr(y, "toarray"):
+            classes, codes = np.unique(np.ravel(y), return_inverse=True)
         weight = None if sample_weight is None else np.asarray(sample_weight)
         if validation_data is not None:
             self._check_width(x, validation_data)

@@ -12,6 +12,7 @@ c) A network and how it is fitted are what a config becomes (`Recruit`); what ki
 
 import copy
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, see
     told : callable, optional
         ``told(fitted)`` is called, in this thread, when a network is trained.
     **options
-        Of ``fit``, for all networks. Callbacks are a list, copied for each network, or a function that makes one.
+        Of ``fit``, for all networks. Callbacks are a list, copied for each network, or a function that makes one;
+        those that write files need a file for each network.
 
     Returns
     -------
@@ -411,6 +413,7 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
             CallbackList(own)  # refuses what is none
             jobs.append(NetworkJob(one.config, i, fold if several else None, model, data.divided(train, held), given,
                                    own))
+    _check_outputs(jobs)
     return jobs
 
 
@@ -428,6 +431,21 @@ def _estimator_jobs(recruits: list[Recruit], shared: Shared, division: Division,
             model = one.model if one.own and not several else with_params(one.model, {}, own)
             jobs.append(EstimatorJob(one.config, i, fold if several else None, model, rows, held))
     return jobs
+
+
+def _check_outputs(jobs: list[Job]) -> None:
+    """Refuse callbacks of several networks that write the same file: what is in it would be any one's."""
+    writers: dict[str, str] = {}
+    for job in jobs:
+        network = f"network {job.index}" + ("" if job.fold is None else f", fold {job.fold}")
+        for callback in job.callbacks:
+            if callback.writes_to is None:
+                continue
+            other = writers.setdefault(os.path.abspath(callback.writes_to), network)
+            if other != network:
+                raise ValueError(f"fit_many: {type(callback).__name__} writes {callback.writes_to!r} for {other} and "
+                                 f"for {network}; wanted a file for each: callbacks may be a function, which is called "
+                                 "for each network, or stand in the configs")
 
 
 def callbacks_of(given) -> list:

@@ -57,6 +57,12 @@ class Callback:
         """
         return 1 if any(overrides(self, name) for name in BATCH_METHODS) else None
 
+    @property
+    def writes_to(self) -> str | None:
+        """The file or folder that it writes, of which every training that goes on beside others needs its own; None if
+        there is none."""
+        return None
+
     def state_dict(self) -> dict:
         """What the callback knows about the training under way; values are JSON-able or NumPy arrays."""
         return {}

@@ -96,6 +96,11 @@ class ModelCheckpoint(Monitor):
         """The number of steps; None where it saves at the end of each epoch."""
         return self._every
 
+    @property
+    def writes_to(self) -> str:
+        """The file, or the files."""
+        return self.filepath
+
     def on_train_begin(self, logs=None):
         """Check the path, the key, and that the model can be saved."""
         if not self._fields:
@@ -233,6 +238,11 @@ class BackupAndRestore(Callback):
         self.save_freq = save_freq
         self._every = _frequency("BackupAndRestore", save_freq)
         self.delete_checkpoint = errors.boolean("BackupAndRestore", "delete_checkpoint", delete_checkpoint)
+
+    @property
+    def writes_to(self) -> str:
+        """The folder."""
+        return self.backup_dir
 
     @property
     def path(self) -> str:

@@ -54,6 +54,11 @@ class CSVLogger(Callback):
         self._columns: list[str] | None = None
         self._fresh = True  # the next line begins the file anew
 
+    @property
+    def writes_to(self) -> str:
+        """The file."""
+        return self.filename
+
     def on_train_begin(self, logs=None):
         """See whether the file can be written and, to append, whether its columns fit."""
         folder = os.path.dirname(self.filename) or "."

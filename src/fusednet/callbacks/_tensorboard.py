@@ -73,6 +73,11 @@ class TensorBoard(Callback):
         """The number of steps; None where it writes at the end of each epoch."""
         return self._every
 
+    @property
+    def writes_to(self) -> str:
+        """The folder."""
+        return self.log_dir
+
     def _write(self, place: str, values: dict, step: int) -> None:
         writer = self._writers.get(place)
         if writer is None:
