@@ -183,6 +183,8 @@ bad(
     label_smoothing=-0.1,
 )
 bad(ops.huber, "delta", ValueError, r"delta is 0.0; wanted a number in \(0, inf\)", ones(4), ones(4), delta=0)
+bad(ops.poisson_loss, "deviance below 0", ValueError, r"targets has -1.0; wanted at least 0 where deviance is True$",
+    ones(3), np.array([2.0, -1.0, 0.0]), deviance=True)
 bad(ops.pinball_loss, "quantile", ValueError, r"quantile is 1.5; wanted a number in \[0, 1\]", ones(4), ones(4),
     quantile=1.5)
 

@@ -11,7 +11,7 @@ b) "mean" divides by the sum of the weights (PyTorch's weighted mean), "sum_over
 
 import math
 
-from numpy import ndarray
+from numpy import asarray, ndarray
 
 from fusednet.backends import current
 from fusednet.ops._door import (
@@ -456,7 +456,12 @@ def poisson_loss(predictions, targets, weights=None, *, deviance=False, factor=N
     Raises
     ------
     ValueError, TypeError
-        As `sigmoid_cross_entropy`.
+        As `sigmoid_cross_entropy`; with `deviance` also if a target is below 0, which has no logarithm.
     """
+    if deviance:
+        given = asarray(targets)
+        least = given.min(initial=0) if given.dtype.kind in "if" else 0
+        if least < 0:
+            raise ValueError(f"poisson_loss: targets has {least}; wanted at least 0 where deviance is True")
     return _elementwise("poisson_loss", _PREDICTIONS, "poisson_loss", predictions, targets, weights,
                         (float(bool(deviance)),), factor, reduction, gradient, out)
