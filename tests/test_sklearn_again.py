@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from sklearn import neural_network
+
 import fusednet as fn
 from fusednet.sklearn import MLPClassifier, MLPRegressor
 
@@ -141,3 +143,61 @@ def test_columns_of_two_numbers_other_than_0_and_1_are_targets(pair):
 def test_a_preset_with_dropout_says_that_it_is_none_for_lbfgs():
     with pytest.raises(ValueError, match=r"the preset 'strong' has dropout.* not 'lbfgs'"):
         MLPClassifier(preset="strong", solver="lbfgs").fit(X, CLASSES)
+
+
+# ---- losses that are shown -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e10), (np.float64, 1e20)])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_a_loss_is_cut_however_large_the_logits(dtype, scale):
+    """As where probabilities are clipped before the logarithm: with logits of 10^10, too."""
+    far = (X * scale).astype(dtype)
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, "alpha": 0}
+    ours = MLPClassifier(**settings).fit(far, CLASSES)
+    theirs = neural_network.MLPClassifier(**settings).fit(far, CLASSES)
+    assert np.allclose(ours.loss_curve_, theirs.loss_curve_, rtol=0.02)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_the_loss_of_validation_rows_is_on_the_scale_of_the_other(outputs, loss):
+    y = X[:, :1] + np.arange(outputs)
+    fitted = MLPRegressor(loss, max_iter=4, random_state=0, alpha=0, learning_rate_init=1e-12, tol=0)
+    fitted.fit(X, y, X_val=X, y_val=y)
+    assert np.allclose(fitted.validation_loss_curve_, fitted.loss_curve_, rtol=1e-6)
+
+
+# ---- settings that change --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+def test_a_normalization_that_comes_later_learns(how):
+    far = X * 5 + 100
+    fitted = MLPClassifier((4,), max_iter=2, random_state=0, warm_start=True).fit(far, CLASSES)
+    getattr(fitted.set_params(normalize=True), how)(far, CLASSES)
+    (mean, scale) = fitted.model_.memory.normalization.values()
+    assert np.allclose(mean, far.mean(axis=0))
+    assert np.allclose(scale, 1 / far.std(axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity", "logistic"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_first_weights_without_hidden_layers_are_scikit_learns(activation):
+    settings = {"hidden_layer_sizes": (), "activation": activation, "max_iter": True, "learning_rate_init": 1e-12,
+                "random_state": 0, "alpha": 0}
+    ours = MLPClassifier(**settings).fit(X, CLASSES)
+    theirs = neural_network.MLPClassifier(**settings).fit(X, CLASSES)
+    assert np.allclose(ours.coefs_[0], theirs.coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # not converged
+def test_adaptive_rates_end_with_the_words_of_scikit_learn(capsys):
+    settings = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 1e-5, "tol": 10.0, "verbose": True,
+                "n_iter_no_change": 1, "random_state": 0}
+    MLPClassifier((4,), **settings).fit(X, CLASSES)
+    ours = capsys.readouterr().out.splitlines()
+    neural_network.MLPClassifier((4,), **settings).fit(X, CLASSES)
+    assert ours[-1] == capsys.readouterr().out.splitlines()[-1]

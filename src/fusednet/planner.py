@@ -314,12 +314,14 @@ def _plan_total(b: _Builder, loss: Loss, rows: str, weight, check: bool) -> None
     b.call("sum", total, rows, of="loss")
     if check:
         b.call("check", total, of="loss")
-    b.later("accumulate_partial", b.sum("loss"), total, 1.0, of="loss")
     if loss.most is not None and weight is None:
-        excess = b.work("loss.excess", "m")  # rows - min(rows, most): what a step of rate 1 along cut values leaves
-        b.call("activation_fwd", Flat(excess), Flat(rows), 0, 0.0, of="loss")
-        b.call("sgd_step", excess, rows, 1.0, 0.0, 0.0, 1.0, loss.most, of="loss")
-        b.later("accumulate", b.sum("loss"), excess, -1.0, of="loss")
+        cut = b.work("loss.cut", "m")  # min(rows, most): a step along rows makes 0 of them, one along cut rows those
+        b.call("activation_fwd", Flat(cut), Flat(rows), 0, 0.0, of="loss")
+        b.call("sgd_step", cut, rows, 1.0, 0.0, 0.0, 1.0, np.inf, of="loss")
+        b.call("sgd_step", cut, rows, -1.0, 0.0, 0.0, 1.0, loss.most, of="loss")
+        b.later("accumulate", b.sum("loss"), cut, 1.0, of="loss")
+    else:
+        b.later("accumulate_partial", b.sum("loss"), total, 1.0, of="loss")
     if weight is not None:
         b.later("accumulate", b.sum("weight"), weight, 1.0, of="loss")
 

@@ -487,7 +487,7 @@ def _carry_over(before: Sequential, after: Sequential) -> None:
         for key, array in getattr(new, name).items():
             if key in getattr(old, name):
                 array[:] = getattr(old, name)[key]
-    new.normalized = new.normalized or old.normalized
+    new.normalized = new.normalized or (old.normalized and bool(old.normalization))  # a layer that is new has to learn
     if type(before.optimizer_spec) is type(after.optimizer_spec):
         none = np.zeros_like(new.params)
         new.keep({name: _moved(array, before, after, none) for name, array in old.state.items()}, {})

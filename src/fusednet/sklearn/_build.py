@@ -117,7 +117,9 @@ def draw_weights(parameters: dict, units: list[int], rng: np.random.RandomState)
     coefs, intercepts : list of ndarray of float64
     """
     kinds = [activation(kind) for kind in per_layer(parameters["activation"], len(units) - 2, "activation")]
-    kinds.append(kinds[-1] if kinds else "linear")  # scikit-learn's output layer is drawn as the hidden ones
+    given = parameters["activation"]
+    kinds.append(kinds[-1] if kinds else activation(given) if isinstance(given, str) else "linear")
+    # scikit-learn's output layer is drawn as the hidden ones, even where there are none
     coefs, intercepts = [], []
     for fan_in, fan_out, kind in zip(units[:-1], units[1:], kinds, strict=True):
         bound = math.sqrt((2.0 if kind == "sigmoid" else 6.0) / (fan_in + fan_out))
@@ -155,6 +157,6 @@ def build(parameters: dict, task: Task, rows: int, *, seed: int, begin: int = 0,
     model = Sequential(layers(parameters, task, mean_weight), seed, dtype=task.dtype)
     steps = parameters["max_iter"] * -(-rows // batch)
     model.compile(optimizer(parameters, steps, begin), task.loss, metrics)
-    arguments = {"batch_size": batch, "epochs": parameters["max_iter"], "shuffle": bool(parameters["shuffle"]),
+    arguments = {"batch_size": batch, "epochs": int(parameters["max_iter"]), "shuffle": bool(parameters["shuffle"]),
                  "max_time": parameters["max_time"]}
     return model, arguments

@@ -49,7 +49,8 @@ class Convergence(Callback):
         e.t_ += self._rows
         e.loss_curve_.append(e.loss_)
         if "val_loss" in logs:
-            e.validation_loss_curve_.append(logs["val_loss"])
+            named = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+            e.validation_loss_curve_.append(self._loss(named))
         if p["verbose"]:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         self._count(logs)
@@ -67,7 +68,7 @@ class Convergence(Callback):
                 print(f"Validation score: {value:f}")
         if p["early_stopping"]:
             if p["validation_metric"] == "loss":
-                value = -logs["val_loss"]
+                value = -e.validation_loss_curve_[-1]
             worse = value < e.best_validation_score_ + p["tol"]
             if value > e.best_validation_score_:
                 e.best_validation_score_ = value
@@ -88,7 +89,7 @@ class Convergence(Callback):
             message += f" Setting learning rate to {rate / 5.0:f}"
         else:
             self.model.stop_training = self.converged = True
-            message += " Stopping."
+            message += " Learning rate too small. Stopping." if self._rule == "adaptive" else " Stopping."
         if p["verbose"]:
             print(message)
 
