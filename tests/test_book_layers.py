@@ -354,3 +354,28 @@ def test_book_labels_may_have_any_order_of_bytes(dtype):
     near(network.gradient(x, t.astype(dtype))["W1"], network.gradient(x, t)["W1"])
     with pytest.raises(ValueError, match=r"t\[1\] is 3; wanted labels of 0 to 2"):
         layer.forward(x, np.array([0, 3, 1, 1], dtype))
+
+
+def test_book_labels_in_a_column_are_scored_as_labels():
+    net = MultiLayerNet(4, [5], 3)
+    x, t = RNG.standard_normal((20, 4)), np.arange(20) % 3
+    assert net.loss(x, t[:, None]) == net.loss(x, t)
+    assert net.accuracy(x, t[:, None]) == net.accuracy(x, t) == net.accuracy(x, np.eye(3)[t])
+    one = MultiLayerNet(4, [5], 1)
+    assert one.accuracy(x, np.ones((20, 1))) == 1.0  # one-hot rows of one class
+
+
+@pytest.mark.parametrize("dtype", ["f2", "g", ">f8", ">f4"])
+def test_book_batch_norm_takes_any_gamma(dtype):
+    x = RNG.standard_normal((6, 2))
+    layer, plain = (layers.BatchNormalization(np.ones(2, of), np.zeros(2, of)) for of in (dtype, "f8"))
+    near(layer.forward(x), plain.forward(x), np.float32)
+
+
+def test_book_batch_norm_gives_back_the_shape_of_its_input():
+    x = RNG.standard_normal((6, 2, 3, 2))
+    layer = layers.BatchNormalization(np.ones(12), np.zeros(12))
+    layer.forward(x)
+    assert layer.backward(np.ones((6, 12))).shape == x.shape
+    layer.forward(x[:3], False)
+    assert layer.backward(np.ones(x.shape)).shape == x.shape

@@ -24,7 +24,7 @@ from fusednet.book import trainer
 
 OFFERED = {
     "functions": ("identity_function", "step_function", "sigmoid", "sigmoid_grad", "relu", "relu_grad", "softmax",
-                  "squared_error", "sum_squared_error", "mean_squared_error", "cross_entropy_error", "softmax_loss"),
+                  "squared_error", "sum_squared_error", "cross_entropy_error", "softmax_loss"),
     "gradient": ("numerical_gradient", "numerical_gradient_2d"),
     "layers": ("Relu", "Sigmoid", "Affine", "SoftmaxWithLoss", "Dropout", "BatchNormalization"),
     "optimizer": ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"),

@@ -116,7 +116,9 @@ class Network:
     def _accuracy(self, z, t) -> float:
         labels = np.argmax(z, axis=1)
         t = np.asarray(t)
-        if t.ndim != 1:
+        if t.ndim == 2 and t.shape[1] == 1 and z.shape[1] > 1:
+            t = t[:, 0]  # labels, as the loss takes them
+        elif t.ndim != 1:
             t = np.argmax(t, axis=1)
         if len(t) != len(labels):
             raise ValueError(f"{type(self).__name__}: x has {len(labels)} rows, t has {len(t)}; wanted as many")

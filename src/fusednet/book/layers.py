@@ -661,7 +661,8 @@ class BatchNormalization(_Layer):
             Whether by the batch's statistics, and the running ones go along; else by the running ones.
         """
         gamma = self.gamma
-        rows = self._rows(x, gamma.dtype if type(gamma) is np.ndarray and gamma.dtype.kind == "f" else None)
+        is_float = type(gamma) is np.ndarray and gamma.dtype.kind == "f"
+        rows = self._rows(x, natural(gamma).dtype if is_float else None)
         (m, n), dtype = rows.shape, rows.dtype
         gamma, beta = self._column("gamma", gamma, n, dtype), self._column("beta", self.beta, n, dtype)
         table = backends.current()
@@ -685,7 +686,6 @@ class BatchNormalization(_Layer):
         x = own["_x"]
         if x is None:
             raise self._no_forward()
-        shape = dout.shape
         dout = self._rows(dout, x.dtype)
         self._check_gradient(dout, x.shape)
         n, dtype = x.shape[1], x.dtype
@@ -695,4 +695,4 @@ class BatchNormalization(_Layer):
         table = backends.current()
         table.batch_norm_bwd_reduce(dgamma, dbeta, dout, x, None, mean, var, EPSILON, 0, 0.0)
         table.batch_norm_bwd_dx(dx, dout, x, None, mean, var, gamma, dgamma, dbeta, EPSILON, 0, 0.0)
-        return dx if shape == x.shape else dx.reshape(own["input_shape"])
+        return dx.reshape((len(x), *own["input_shape"][1:]))
