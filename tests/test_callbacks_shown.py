@@ -61,6 +61,12 @@ def test_progress_prints_a_learning_rate_that_changes(capsys):
     assert ["learning_rate" in line for line in capsys.readouterr().out.splitlines()] == [False] + [True] * 4
 
 
+def test_progress_prints_a_learning_rate_that_is_the_first_one_again(capsys):
+    rates = [0.1, 0.1, 0.01, 0.1]
+    train([LearningRateScheduler(lambda epoch: rates[epoch]), ProgressBar(2)], epochs_of([0.5] * 4))
+    assert ["learning_rate" in line for line in capsys.readouterr().out.splitlines()] == [False, False, True, True]
+
+
 def test_progress_prints_an_evaluation(capsys):
     every = CallbackList(ProgressBar(2), Model(), {})
     every.on_test_begin()

@@ -199,3 +199,23 @@ def test_plot_leaves_out_a_constant_learning_rate(history, tmp_path):
         history.on_epoch_end(epoch, {"loss": 10.0 ** (-2 * epoch), "learning_rate": 0.1})
     figure = history.plot(tmp_path / "history.svg")
     assert [axes.get_title() for axes in figure.axes] == ["loss"] and figure.axes[0].get_yscale() == "log"
+
+
+def test_plot_has_a_place_for_an_epoch_that_has_not_ended(history, model, tmp_path):
+    pytest.importorskip("matplotlib")
+    fill(history, model, range(2))
+    for _ in range(4):
+        model.step += 2
+        history.record_validation(model.step, 2, {"val_loss": 1.0})
+    *_, between = history.plot(tmp_path / "history.png").axes[0].get_lines()
+    assert np.allclose(between.get_xdata(), [0.5, 1.5, 2.2, 2.4, 2.6, 2.8])
+
+
+def test_plot_shows_what_has_nothing_beside_it(history, model, tmp_path):
+    pytest.importorskip("matplotlib")
+    for epoch in range(30):
+        model.step += STEPS
+        history.on_epoch_end(epoch, {"loss": 1.0, "f1": np.nan if epoch % 2 else 0.5})
+    loss, f1 = history.plot(tmp_path / "history.png").axes
+    assert list(loss.get_lines()[0].get_markevery()) == []
+    assert list(f1.get_lines()[0].get_markevery()) == list(range(0, 30, 2))

@@ -537,6 +537,16 @@ def test_a_trial_of_several_networks_is_given_up_by_the_curve_of_the_first(monit
     assert not [warning for warning in recwarn if "already reported" in str(warning.message)]
 
 
+def test_a_score_that_is_not_finite_is_none(tmp_path):
+    pytest.importorskip("matplotlib")
+    for mode, scores in (("max", [0.5, math.inf, 0.25]), ("min", [0.5, -math.inf, math.nan])):
+        results = Results("val_loss", mode, {"rate": Float(1e-4, 1, log=True)})
+        for i, score in enumerate(scores):
+            results.add(Trial(i, {"rate": 0.1 * (i + 1)}, score), [])
+        assert results.best.number == 0
+        results.plot(tmp_path / "search.png")
+
+
 def test_results_have_what_other_processes_have_found_meanwhile(tmp_path):
     where = {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s", "batch": 2}
 

@@ -303,8 +303,11 @@ class History:
                 continue
             x = np.array(self._epochs_of[name]) + 1
             y = np.array(self.history[name])
-            marker = "o" if len(x) < 25 else None
-            axes.plot(x, y, color=_COLOURS[kind], marker=marker, markersize=3.5, linewidth=1.6, label=kind)
+            beside = np.isfinite(np.pad(y, 1, constant_values=np.nan))
+            alone = ~beside[:-2] & ~beside[2:]  # a line has no place for them
+            marked = None if len(x) < 25 else np.flatnonzero(alone)
+            axes.plot(x, y, color=_COLOURS[kind], marker="o", markevery=marked, markersize=3.5, linewidth=1.6,
+                      label=kind)
             shown.append(y)
         between = [entry for entry in self.validations if f"val_{key}" in entry]
         if between:
@@ -323,4 +326,7 @@ class History:
         """Where on the axis of epochs a step lies: the end of the first epoch is at 1."""
         first = self.epoch[0] if self.epoch else 0
         ends = np.array([self._first_step, *self.steps], float)
+        if steps[-1] > ends[-1]:  # in an epoch that has not ended: as long as the last one, if it is not longer already
+            length = ends[-1] - ends[-2] if len(ends) > 1 else 0
+            ends = np.append(ends, max(ends[-1] + length, steps[-1]))
         return np.interp(steps, ends, np.arange(first, first + len(ends)))

@@ -63,7 +63,7 @@ def _note(layer) -> str:
 
 def _bytes(size: int) -> str:
     for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
+        if size < 999.5:  # else three digits would say 1e+03
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"

@@ -8,6 +8,7 @@ b) The bar is moved when the engine comes back by itself (`Callback.on_train_pro
 c) Not on a terminal (a file, a pipe) there is no bar, only the lines: a log has no use for carriage returns.
 """
 
+import math
 import sys
 import time
 
@@ -30,9 +31,9 @@ def _values(logs: dict | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.{int(seconds < 0.01)}f}ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -155,6 +156,8 @@ class ProgressBar(Callback):
             self._rate = shown.get("learning_rate")
         if shown.get("learning_rate") == self._rate:
             shown.pop("learning_rate", None)
+        elif "learning_rate" in shown:
+            self._rate = math.nan  # it changes: from now on it is in every line
         return shown
 
     def on_train_end(self, logs=None):

@@ -83,8 +83,9 @@ def softmax_cross_entropy(
 ):
     """Cross entropy of a softmax, and its gradient with respect to the logits.
 
-    ``l = logsumexp(z) - sum(t z)`` per row with targets t, ``dl/dz = softmax(z) - t``; label smoothing replaces t by
-    ``(1 - label_smoothing) t + label_smoothing / n`` (Szegedy et al. 2016). Exact: nothing is added inside a logarithm.
+    ``l = sum(t) logsumexp(z) - sum(t z)`` per row with targets t, ``dl/dz = sum(t) softmax(z) - t``; label smoothing
+    replaces t by ``(1 - label_smoothing) t + label_smoothing / n`` (Szegedy et al. 2016). Exact: nothing is added
+    inside a logarithm.
 
     Parameters
     ----------

@@ -239,7 +239,7 @@ def _tell(optuna, study, asked, trial: Trial | None) -> None:
         return
     for name in ("curve", "training_curve", "scores", "fold_scores", "seconds", "error", "state"):
         asked.set_user_attr(name, getattr(trial, name))
-    if trial.state == "failed" or (trial.state == "complete" and math.isnan(trial.score)):
+    if trial.state == "failed" or (trial.state == "complete" and not math.isfinite(trial.score)):
         study.tell(asked, state=states.FAIL)
     elif trial.state == "complete":
         study.tell(asked, trial.score)

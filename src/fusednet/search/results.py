@@ -59,7 +59,7 @@ class Trial:
 
 
 def _has_score(trial: Trial) -> bool:
-    return trial.state == "complete" and not math.isnan(trial.score)
+    return trial.state == "complete" and math.isfinite(trial.score)
 
 
 class Results:
