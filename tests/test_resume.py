@@ -302,3 +302,105 @@ def test_killed_at_any_moment_and_run_again(every, undisturbed, tmp_path):
     assert run(tmp_path / "backup", every) == undisturbed
     left = list(tmp_path.glob("backup/*"))
     assert all(path.suffix == ".tmp" for path in left), left  # was being written when the process was killed
+
+
+# ---- what comes at the end -------------------------------------------------------------------------------------------
+
+
+def averaged():
+    return full(fn.Adam(1e-2, use_ema=True))
+
+
+def test_an_average_is_taken_though_all_steps_were_done(tmp_path):
+    """The training broke off between its last step and its end."""
+    path, folder = tmp_path / "model.safetensors", tmp_path / "kept"
+    model = averaged()
+    kept = fn.BackupAndRestore(folder, delete_checkpoint=False)
+    model.fit(X, Y, epochs=3, callbacks=[kept, fn.ModelCheckpoint(path)])
+    again, loaded = averaged(), fn.load(path)
+    again.fit(X, Y, epochs=3, callbacks=[fn.BackupAndRestore(folder)])
+    loaded.fit(X, Y, epochs=3, resume=True)
+    assert outcome(again)["arrays"] == outcome(loaded)["arrays"] == outcome(model)["arrays"]
+    loaded.fit(X, Y, epochs=3, resume=True)  # once more is the same
+    assert outcome(loaded)["arrays"] == outcome(model)["arrays"]
+
+
+class Saved(fn.callbacks.Callback):
+    """Saves the model when the training has ended."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_train_end(self, logs=None):
+        self.model.save(self.path, training_state=True)
+
+
+@pytest.mark.parametrize("kind", ["average", "best"])
+def test_what_is_saved_at_the_end_goes_on_from_the_last_step(tmp_path, kind):
+    path = tmp_path / "model.safetensors"
+    make = averaged if kind == "average" else full
+    best = [fn.EarlyStopping("loss", patience=99, mode="max", restore_best_weights=True)] if kind == "best" else []
+    whole, model = make(), make()
+    whole.fit(X, Y, epochs=6)
+    model.fit(X, Y, epochs=3, callbacks=[*best, Saved(path)])
+    loaded = fn.load(path)
+    assert loaded.memory.params.tobytes() == model.memory.params.tobytes()
+    loaded.fit(X, Y, epochs=6, resume=True)
+    assert outcome(loaded)["arrays"] == outcome(whole)["arrays"]
+
+
+# ---- within a training -----------------------------------------------------------------------------------------------
+
+
+def test_a_state_is_not_loaded_into_a_training_under_way(tmp_path):
+    path = tmp_path / "model.safetensors"
+
+    class Back(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                self.model.save(path, training_state=True)
+            with pytest.raises(RuntimeError, match="the model is being trained; wanted before or after that"):
+                self.model.load_training_state(path)
+
+    model, plain = full(), full()
+    model.fit(X, Y, epochs=3, callbacks=[Back()])
+    plain.fit(X, Y, epochs=3)
+    assert outcome(model)["arrays"] == outcome(plain)["arrays"]
+
+
+def test_all_callbacks_hear_of_an_epoch_that_one_of_them_was_interrupted_in(tmp_path):
+    class Slow(fn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1 and interrupts:
+                interrupts.pop()
+                raise KeyboardInterrupt
+
+    def train(model, path, **given):
+        listeners = [Slow(), fn.CSVLogger(path), fn.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10)]
+        model.fit(X, Y, epochs=4, callbacks=listeners, **given)
+
+    interrupts = []
+    whole, model = full(), full()
+    train(whole, tmp_path / "whole.csv")
+    interrupts.append(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, tmp_path / "log.csv")
+    train(model, tmp_path / "log.csv", resume=True)
+    assert outcome(model) == outcome(whole)
+    assert (tmp_path / "log.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_rate_is_scheduled_once_for_an_epoch_that_was_left_before_its_first_step():
+    def rate(epoch, before):
+        if epoch == 2 and interrupts:
+            model.stop_training = True  # seen before the first step
+            interrupts.pop()
+        return before / 2
+
+    interrupts = [1]
+    model = full(fn.SGD(0.01))
+    model.fit(X, Y, epochs=4, callbacks=[fn.LearningRateScheduler(rate)])
+    assert len(model.history.epoch) == 2
+    model.fit(X, Y, epochs=4, callbacks=[fn.LearningRateScheduler(rate)], resume=True)
+    assert model.history.history["learning_rate"] == [0.005, 0.0025, 0.00125, 0.000625]

@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 
+import fusednet as fn
 from fusednet import schedules as s
 
 
@@ -198,3 +199,17 @@ def test_what_a_function_gives_is_checked(rate):
 def test_bad_schedules_are_refused_when_made(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_function_is_asked_for_no_step_that_is_not_made():
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return [0.4, 0.3, 0.2, 0.1][step]
+
+    model = fn.Sequential([fn.Dense(1)])
+    model.compile(fn.SGD(rate), "mse")
+    history = model.fit(np.ones((8, 2)), np.ones(8), batch_size=4, epochs=2)
+    assert history.history["learning_rate"] == [0.3, 0.1]
+    assert set(asked) == {0, 1, 2, 3}

@@ -147,7 +147,8 @@ def _check_left(document: dict) -> None:
         raise _wrong("left.cursor", cursor)
     if sums is not None and not _array(sums, np.float64):
         raise _wrong("left.sums", sums)
-    kinds = {"pending": list, "validated": dict, "callbacks": dict, "history": dict, "setting": dict}
+    kinds = {"pending": list, "validated": dict, "callbacks": dict, "history": dict, "setting": dict,
+             "ended": bool}
     for name in left.keys() - {"cursor", "sums"}:
         if name not in kinds:
             raise ValueError(f"it has a part 'left.{name}', which this version of fusednet does not know")

@@ -439,11 +439,12 @@ def _check_outputs(jobs: list[Job]) -> None:
     for job in jobs:
         network = f"network {job.index}" + ("" if job.fold is None else f", fold {job.fold}")
         for callback in job.callbacks:
-            if callback.writes_to is None:
+            path = getattr(callback, "writes_to", None)
+            if path is None:
                 continue
-            other = writers.setdefault(os.path.abspath(callback.writes_to), network)
+            other = writers.setdefault(os.path.abspath(path), network)
             if other != network:
-                raise ValueError(f"fit_many: {type(callback).__name__} writes {callback.writes_to!r} for {other} and "
+                raise ValueError(f"fit_many: {type(callback).__name__} writes {path!r} for {other} and "
                                  f"for {network}; wanted a file for each: callbacks may be a function, which is called "
                                  "for each network, or stand in the configs")
 

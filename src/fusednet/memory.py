@@ -52,6 +52,8 @@ class Memory:
     trained : dict of str to ndarray
         `params` and `running` as the last step left them, where the end of a training put others in their place
         (an average, those of the best epoch); else empty.
+    ending : bool
+        Whether that is being done.
     """
 
     def __init__(self, network: Network):
@@ -75,6 +77,7 @@ class Memory:
         self.slices: list[np.ndarray] = []
         self.state: dict[str, np.ndarray] = {}
         self.trained: dict[str, np.ndarray] = {}
+        self.ending = False
         self._predictions: dict[int, np.ndarray] = {}
         self._of_thread = _OfThread()
 
@@ -196,6 +199,11 @@ class Memory:
     def remember(self) -> dict[str, np.ndarray]:
         """Copies for `trained`."""
         return {name: array.copy() for name, array in (("params", self.params), *self.running.items())}
+
+    def let_go(self) -> None:
+        """Other weights are there by hand, to be gone on from; what a callback sets as a training ends are none."""
+        if not self.ending:
+            self.trained = {}
 
     def trained_weights(self) -> None:
         """Take the weights in `trained` back, so that training goes on as if it had not stopped."""

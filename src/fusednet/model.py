@@ -168,7 +168,7 @@ class Sequential:
         self.rate_by_hand = errors.real("Sequential", "learning_rate", value, 0)
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of the step after `step` steps."""
+        """The learning rate after `step` steps: the next one's (a function's own: the last one's)."""
         return self.rates_at([step])[0]
 
     def rates_at(self, steps: list[int]) -> list[float]:
@@ -176,7 +176,7 @@ class Sequential:
         self._need_compiled("learning_rate")
         if self.rate_by_hand is not None:
             return [self.rate_by_hand] * len(steps)
-        return self.optimizer_spec.learning_rate(np.array(steps, np.int64)).tolist()
+        return self.optimizer_spec.learning_rate.after(np.array(steps, np.int64)).tolist()
 
     def rate_factors(self) -> dict[str, float]:
         """By what each layer with weights multiplies the learning rate."""
@@ -507,7 +507,8 @@ class Sequential:
         Parameters
         ----------
         x, y, sample_weight, class_weight
-            As for `fit`, but arrays: no iterables of batches.
+            As for `fit`, but arrays: no iterables of batches. Of the first ones a `Normalization` learns, if it has
+            learnt nothing before (see `adapt`).
         return_dict : bool, default False
 
         Returns
@@ -684,7 +685,7 @@ class Sequential:
                 raise TypeError(f"set_weights: {name} is of dtype {given.dtype}; wanted real numbers")
         for array, given in zip(own.values(), weights, strict=True):
             array[...] = given
-        self.memory.trained = {}
+        self.memory.let_go()
 
     def count_params(self) -> int:
         """Number of weights, running statistics counted."""
@@ -737,7 +738,11 @@ class Sequential:
         ValueError
             If the file is damaged, of other layers, or without the state of a training; while a training begins, if it
             is of another seed.
+        RuntimeError
+            In a training that has begun.
         """
+        if self.training is not None and self.training.cursor is not None:
+            raise RuntimeError("load_training_state: the model is being trained; wanted before or after that")
         tensors, document = io.read(path)
         network = contents.network(tensors, document, path)
         if self.network is None or network != self.network.with_features(self.network.features or network.features):

@@ -323,7 +323,8 @@ class InUse:
         self._model.learning_rate = value
 
     def __repr__(self) -> str:
-        return repr(self.spec)
+        by_hand = self._model.rate_by_hand
+        return repr(self.spec) + ("" if by_hand is None else f", with learning_rate set to {by_hand}")
 
     def __reduce__(self):
         return InUse, (self._model,)

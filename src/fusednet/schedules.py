@@ -6,7 +6,8 @@ a) A schedule takes an array of steps and gives an array of rates, so that the e
    it starts on them, and Python is not asked at each. Steps count from 0.
 b) Formulas, argument names and edges are those of the stated source, Keras or PyTorch. After its last step a schedule
    keeps its last rate.
-c) A user's function is called once for each step, with an int, and what it gives is checked.
+c) A user's function is called for each step that is made, with an int, and once more for a rate that is shown; what it
+   gives is checked.
 """
 
 import itertools
@@ -57,6 +58,10 @@ class Schedule:
     def rate(self, step: np.ndarray) -> np.ndarray:
         """The formula; `step` is int64."""
         raise NotImplementedError(f"{type(self).__name__} has no rate(step)")
+
+    def after(self, step: np.ndarray) -> np.ndarray:
+        """The rates that are shown when so many steps are made: those of the next ones."""
+        return self(step)
 
 
 @dataclass(frozen=True)
@@ -294,6 +299,10 @@ class Custom(Schedule):
     def __post_init__(self):
         if not callable(self.function):
             raise TypeError(f"Custom: function is {self.function!r}; wanted a function of the step")
+
+    def after(self, step):
+        """The last step's, because there may be no next one for the function to know."""
+        return self(np.maximum(step - 1, 0))
 
     def rate(self, step):
         rates = [self._one(int(s)) for s in step.ravel()]

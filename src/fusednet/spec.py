@@ -171,6 +171,7 @@ def _named(kind: str, formula: str, *, alpha: str = ""):
         else:
             def __init__(self, *, name: str | None = None):
                 Activation.__init__(self, kind, name=name)
+        __init__.__qualname__ = f"{cls.__name__}.__init__"
         cls.__init__ = __init__
         said = f"    alpha : float, default {_ALPHA[kind]}\n        {alpha}\n" if alpha else ""
         cls.__doc__ = f"{formula}\n\n    Parameters\n    ----------\n{said}    name : str, optional\n    "
@@ -315,7 +316,7 @@ class BatchNormalization(Layer):
     gamma_initializer, beta_initializer
         First values; as for `Dense`.
     learning_rate_factor : float, default 1
-        As for `Dense`.
+        As for `Dense`; 0 keeps gamma and beta. The running statistics follow the batches all the same.
     name : str, optional
     """
 

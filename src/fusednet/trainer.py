@@ -83,6 +83,8 @@ class Left:
         Their states.
     setting : dict
         Rows, batch size and steps per epoch: what must be the same to go on.
+    ended : bool
+        Whether what comes after the last step (the average, ``on_train_end``) is done too.
     """
 
     cursor: np.ndarray = field(default_factory=lambda: np.zeros(interp.CURSOR_FIELDS, np.int64))
@@ -92,6 +94,7 @@ class Left:
     callbacks: dict = field(default_factory=dict)
     history: dict = field(default_factory=dict)
     setting: dict = field(default_factory=dict)
+    ended: bool = False
 
 
 @dataclass
@@ -366,7 +369,7 @@ class Fit:
             model.training = None
         if model.step > first and self.callbacks.terminate_on_nan and not self.history.stopped:
             self._look_for_overflow()
-        self._end(changed=self._taken_back or model.step > first)
+        self._end(changed=self._gone_on or model.step > first)
         if self.history.stopped and warn:
             warnings.warn(f"training stopped: {self.history.stopped}. A smaller learning rate or clipping "
                           "(global_clipnorm) may help.", TrainingWarning, stacklevel=3)
@@ -376,15 +379,18 @@ class Fit:
         """Let the average and callbacks change the weights; those of the last step are kept to go on from."""
         memory, callbacks = self.model.memory, self.callbacks
         averaged = changed and self.model.optimizer_spec.use_ema
-        trained = memory.remember() if averaged or self._may_change else {}
+        trained = memory.trained = memory.remember() if averaged or self._may_change else {}
+        memory.ending = True
         try:
             if averaged:
                 memory.average_weights()
             callbacks.on_train_end(self._logs)
+            self.model.left.ended = True
         finally:
+            memory.ending = False
             now = {"params": memory.params, **memory.running}
-            if not all(_same(array, now[name]) for name, array in trained.items()):
-                memory.trained = trained
+            changed = not all(_same(array, now[name]) for name, array in trained.items())
+            memory.trained = trained if changed else {}
 
     def begin(self) -> None:
         """All that can fail before the first step; callbacks are told that the training begins."""
@@ -422,9 +428,10 @@ class Fit:
             except (KeyError, TypeError, AttributeError, IndexError) as error:
                 raise ValueError("fit: the training that was left has a history or callbacks of another form "
                                  f"({type(error).__name__}: {error}); it cannot be resumed") from error
-        self._taken_back = schedule.resume and bool(model.memory.trained)
-        if self._taken_back:
+        taken_back = schedule.resume and bool(model.memory.trained)
+        if taken_back:
             model.memory.trained_weights()
+        self._gone_on = taken_back or bool(left.setting and not left.ended)
         model.memory.prepare(model.optimizer_spec, gradients=self._plan.gradients)
         self._known = len(self.history.epoch)
         self._progress.epochs, self._progress.followed = list(left.pending), dict(left.validated)

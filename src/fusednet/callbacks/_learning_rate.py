@@ -128,16 +128,33 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
         self.verbose = errors.integer("LearningRateScheduler", "verbose", verbose, 0)
         self._takes_rate = _takes_two(schedule)
+        self._asked: tuple | None = None
+
+    def on_train_begin(self, logs=None):
+        """Forget the training before."""
+        self._asked = None
 
     def on_epoch_begin(self, epoch, logs=None):
         """Ask for the rate and set it."""
-        rate = self.schedule(epoch, float(self.model.learning_rate)) if self._takes_rate else self.schedule(epoch)
+        before = float(self.model.learning_rate)
+        if self._asked is not None and self._asked[0] == epoch and self._asked[2] == before:
+            before = self._asked[1]  # the training was left before the epoch's first step
+        rate = self.schedule(epoch, before) if self._takes_rate else self.schedule(epoch)
         if getattr(rate, "ndim", None) == 0:
             rate = rate.item()
         rate = errors.real("LearningRateScheduler", f"what schedule gave for epoch {epoch}", rate, 0)
         self.model.learning_rate = rate
+        self._asked = (epoch, before, rate)
         if self.verbose:
             say(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate:.6g}.")
+
+    def state_dict(self):
+        """What was asked last."""
+        return {} if self._asked is None else {"asked": list(self._asked)}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
+        self._asked = tuple(state["asked"])
 
 
 def _takes_two(function) -> bool:

@@ -5,7 +5,9 @@ Read by the trainer.
 a) The methods to call are looked up once; a method that nobody overrides is an empty list.
 b) What saves the others' state (`Callback.rank`) comes after them, so that it saves what they know by then. Only when a
    training begins it comes first: what it brings back is there before the others look.
-c) A state that is loaded while the training begins is handed out when every ``on_train_begin``, which forgets, is
+c) Of what has happened, the end of a step or an epoch, all hear, also if one of them raises: a training that goes on
+   later does not tell them again.
+d) A state that is loaded while the training begins is handed out when every ``on_train_begin``, which forgets, is
    through.
 """
 
@@ -189,6 +191,24 @@ def _fan_out(name: str):
     return call
 
 
+def _all_hear(name: str):
+    def call(self, *args, **kwargs):
+        first = None
+        for method in self._calls[name]:
+            try:
+                method(*args, **kwargs)
+            except BaseException as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+    call.__name__, call.__qualname__ = name, f"CallbackList.{name}"
+    call.__doc__ = getattr(Callback, name).__doc__
+    return call
+
+
+for _name in ("on_epoch_end", "on_train_batch_end"):
+    setattr(CallbackList, _name, _all_hear(_name))
 for _name in METHODS:
     if _name not in vars(CallbackList):
         setattr(CallbackList, _name, _fan_out(_name))
