@@ -632,3 +632,20 @@ def test_csv_logger_refuses_other_columns_before_training(tmp_path):
     with pytest.raises(IsADirectoryError, match=r"is a folder; wanted the name of a file"):
         train(CSVLogger(tmp_path), epochs_of([1.0]), model=model)
     assert model.step == 0
+
+
+def test_all_hear_of_an_end_and_ctrl_c_is_not_lost():
+    heard = []
+
+    def fails(error):
+        def end(epoch, logs):
+            heard.append(type(error))
+            raise error
+        return LambdaCallback(on_epoch_end=end)
+
+    for errors, raised in (((ValueError("a"), TypeError("b")), ValueError),
+                           ((ValueError("a"), KeyboardInterrupt(), TypeError("b")), KeyboardInterrupt)):
+        heard.clear()
+        with pytest.raises(raised):
+            CallbackList([fails(error) for error in errors]).on_epoch_end(0, {})
+        assert heard == [type(error) for error in errors]

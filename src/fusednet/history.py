@@ -303,11 +303,11 @@ class History:
                 continue
             x = np.array(self._epochs_of[name]) + 1
             y = np.array(self.history[name])
-            beside = np.isfinite(np.pad(y, 1, constant_values=np.nan))
-            alone = ~beside[:-2] & ~beside[2:]  # a line has no place for them
-            marked = None if len(x) < 25 else np.flatnonzero(alone)
-            axes.plot(x, y, color=_COLOURS[kind], marker="o", markevery=marked, markersize=3.5, linewidth=1.6,
-                      label=kind)
+            there = np.isfinite(np.pad(y, 1, constant_values=np.nan))
+            alone = there[1:-1] & ~there[:-2] & ~there[2:]  # a line has no place for them
+            marked = np.arange(len(x)) if len(x) < 25 else np.flatnonzero(alone)
+            axes.plot(x, y, color=_COLOURS[kind], marker="o" if len(marked) else None, markevery=marked, markersize=3.5,
+                      linewidth=1.6, label=kind)
             shown.append(y)
         between = [entry for entry in self.validations if f"val_{key}" in entry]
         if between:

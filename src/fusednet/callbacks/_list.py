@@ -198,7 +198,8 @@ def _all_hear(name: str):
             try:
                 method(*args, **kwargs)
             except BaseException as error:
-                first = first or error
+                if first is None or not isinstance(error, Exception):  # Ctrl-C is not to be lost behind another
+                    first = error
         if first is not None:
             raise first
 
