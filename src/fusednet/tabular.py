@@ -27,7 +27,7 @@ _CUT = re.compile(rf'[{"".join(_SEPARATORS)}] *"(?:[^"]|"")*$')
 
 _DECIMAL_COMMA = r" *[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)? *"
 _COMMA_OF_GROUPS = r" *[+-]?[1-9]\d{0,2}(?:,\d{3})+ *"
-""""1,250", which may be a number of four digits; "0,250" and "1,25" may not."""
+"""Such as 1,250, which may be a number of four digits; 0,250 and 1,25 may not."""
 
 
 def pandas():
@@ -154,17 +154,15 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
 def _read_decimal_commas(frame, text: tuple[str, ...]) -> None:
     """Make numbers of the columns of text that are nothing but numbers with decimal commas."""
     api, decimal, certain = pandas().api.types, [], False
-    for place, name in enumerate(frame.columns):
-        column = frame[name]
+    for name, column in frame.items():
         if str(name).strip() in text or api.is_numeric_dtype(column.dtype) or api.is_bool_dtype(column.dtype):
             continue
         values = column.dropna().astype("str")
         if len(values) and values.str.fullmatch(_DECIMAL_COMMA).all():
-            decimal.append(place)
+            decimal.append(name)
             certain |= not values[values.str.contains(",")].str.fullmatch(_COMMA_OF_GROUPS).all()
-    for place in decimal if certain else ():
-        column = frame.columns[place]
-        frame[column] = frame[column].str.replace(",", ".").astype("float64")
+    for name in decimal if certain else ():
+        frame[name] = frame[name].str.replace(",", ".").astype("float64")
 
 
 def check_names(path: str, names) -> None:
