@@ -117,6 +117,8 @@ def test_numbers_may_have_decimal_commas(tmp_path):
     assert tabular.read(path)["a"].tolist() == ["1,250", "-3,500"]
     path.write_text("a;b\n1,250;0,125\n-3,500;4,125\n")  # by another column of the same file
     assert tabular.read(path).values.tolist() == [[1.25, 0.125], [-3.5, 4.125]]
+    path.write_text("a;b\n1,5;123456789012345678901234567890\n2,5;123456789012345678901234567891\n")  # b: no comma
+    assert len(set(tabular.read(path)["b"].tolist())) == 2
     path.write_text('a,b\n"1,5",2\n"2,5",3\n')
     assert tabular.read(path)["a"].tolist() == ["1,5", "2,5"]
 

@@ -158,9 +158,10 @@ def _read_decimal_commas(frame, text: tuple[str, ...]) -> None:
         if str(name).strip() in text or api.is_numeric_dtype(column.dtype) or api.is_bool_dtype(column.dtype):
             continue
         values = column.dropna().astype("str")
-        if len(values) and values.str.fullmatch(_DECIMAL_COMMA).all():
+        commas = values[values.str.contains(",")]
+        if len(commas) and values.str.fullmatch(_DECIMAL_COMMA).all():
             decimal.append(name)
-            certain |= not values[values.str.contains(",")].str.fullmatch(_COMMA_OF_GROUPS).all()
+            certain |= not commas.str.fullmatch(_COMMA_OF_GROUPS).all()
     for name in decimal if certain else ():
         frame[name] = frame[name].str.replace(",", ".").astype("float64")
 
