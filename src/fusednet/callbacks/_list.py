@@ -17,6 +17,7 @@ from fusednet.callbacks._base import METHODS, Callback, TerminateOnNaN, override
 from fusednet.history import History
 
 _ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+_ENDS = ("on_epoch_end", "on_train_batch_end")
 
 
 def _rank(callback) -> int:
@@ -181,35 +182,35 @@ def _calls(callbacks: list, name: str) -> list:
     return found
 
 
-def _fan_out(name: str):
-    def call(self, *args, **kwargs):
-        for method in self._calls[name]:
+def _tell(calls: list, *args, **kwargs) -> None:
+    for method in calls:
+        method(*args, **kwargs)
+
+
+def _tell_all(calls: list, *args, **kwargs) -> None:
+    # also those behind one that raises
+    first = None
+    for method in calls:
+        try:
             method(*args, **kwargs)
+        except BaseException as error:
+            if first is None or not isinstance(error, Exception):  # Ctrl-C is not to be lost behind another
+                first = error
+    if first is not None:
+        raise first
 
-    call.__name__, call.__qualname__ = name, f"CallbackList.{name}"
-    call.__doc__ = getattr(Callback, name).__doc__
-    return call
 
+def _fan_out(name: str):
+    tell = _tell_all if name in _ENDS else _tell
 
-def _all_hear(name: str):
     def call(self, *args, **kwargs):
-        first = None
-        for method in self._calls[name]:
-            try:
-                method(*args, **kwargs)
-            except BaseException as error:
-                if first is None or not isinstance(error, Exception):  # Ctrl-C is not to be lost behind another
-                    first = error
-        if first is not None:
-            raise first
+        tell(self._calls[name], *args, **kwargs)
 
     call.__name__, call.__qualname__ = name, f"CallbackList.{name}"
     call.__doc__ = getattr(Callback, name).__doc__
     return call
 
 
-for _name in ("on_epoch_end", "on_train_batch_end"):
-    setattr(CallbackList, _name, _all_hear(_name))
 for _name in METHODS:
     if _name not in vars(CallbackList):
         setattr(CallbackList, _name, _fan_out(_name))
