@@ -10,6 +10,9 @@ static const struct {
     const fn_table *table;
     const fn_bf16 *own; /* what takes the place of the table's; NULL: nothing */
 } isas[] = {
+#ifdef FN_BUILD_AMX_BF16
+    {"amx_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16 | FN_CPU_AMX_BF16, &fn_table_avx512, &fn_own_amx_bf16},
+#endif
 #ifdef FN_BUILD_AVX512_BF16
     {"avx512_bf16", FN_CPU_AVX512 | FN_CPU_AVX512_BF16, &fn_table_avx512, &fn_own_avx512_bf16},
 #endif
@@ -31,20 +34,22 @@ const char *fn_isa_name(int i) { return isas[i].name; }
 
 int fn_isa_supported(int i) { return (fn_cpu_features() & isas[i].needs) == isas[i].needs; }
 
-/* The table with the instruction set's own. There is one such set, whose table is made when it is first asked for; all
- * who ask hold Python's lock. */
-static const fn_table *with_own(const fn_table *table, const fn_bf16 *own)
+/* The table with the instruction set's own, made when it is first asked for; all who ask hold Python's lock. */
+static const fn_table *with_own(fn_table *made, const fn_table *table, const fn_bf16 *own)
 {
-    static fn_table made;
-    if (made.isa) return &made;
-    made = *table;
-    made.kernel[0][FN_K_affine_fwd] = own->affine_fwd;
-    made.kernel[0][FN_K_affine_bwd_dx] = own->affine_bwd_dx;
-    made.kernel[0][FN_K_affine_bwd_dw] = own->affine_bwd_dw;
-    made.probe[0].dot = own->dot;
-    made.probe[0].dot_flop = own->dot_flop;
-    made.isa = own->isa;
-    return &made;
+    if (made->isa) return made;
+    *made = *table;
+    made->kernel[0][FN_K_affine_fwd] = own->affine_fwd;
+    made->kernel[0][FN_K_affine_bwd_dx] = own->affine_bwd_dx;
+    made->kernel[0][FN_K_affine_bwd_dw] = own->affine_bwd_dw;
+    made->probe[0].dot = own->dot;
+    made->probe[0].dot_flop = own->dot_flop;
+    made->isa = own->isa;
+    return made;
 }
 
-const fn_table *fn_isa_table(int i) { return isas[i].own ? with_own(isas[i].table, isas[i].own) : isas[i].table; }
+const fn_table *fn_isa_table(int i)
+{
+    static fn_table made[sizeof isas / sizeof isas[0]];
+    return isas[i].own ? with_own(&made[i], isas[i].table, isas[i].own) : isas[i].table;
+}

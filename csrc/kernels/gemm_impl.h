@@ -5,8 +5,8 @@
  *    edges in m cost no wasted rows; the edge in n is a part vector.
  * b) Every element of C is start, then k multiply-adds in order of k, in FN_T: blocking, packing and the number of
  *    parts change where a sum pauses in memory, never its bits. Only the narrow forms (fn_dots, gemm_quads_impl.h) sum
- *    along vectors; they are chosen by the whole problem's shape. Where zeros of A may be left out (gemm_sparse_impl.h)
- *    a zero of C has lost its sign.
+ *    along vectors, and the matrix unit (gemm_amx_impl.h) by 32 k; they are chosen by the whole problem's shape. Where
+ *    zeros of A may be left out (gemm_sparse_impl.h) a zero of C has lost its sign.
  * c) Strides do the transposition of A: element (i, p) is a[i*ra + p*ca], one of them 1. B is read as rows of vectors:
  *    copied into panels where it is transposed, large, or its rows lie badly, read in place otherwise. A panel is used at
  *    once, while the caches have it, as long as they also hold all rows of A (FN_ROWS_BYTES). Else A is copied too, and
@@ -30,6 +30,9 @@
 #define FN_GEMM_SHARED
 #ifndef FN_BF16
 #define FN_BF16 0
+#endif
+#ifndef FN_AMX
+#define FN_AMX 0
 #endif
 #ifndef FN_QUADS
 #define FN_QUADS 0
@@ -66,6 +69,7 @@
 #define FN_NARROW_TRANSPOSED 15                /* the same where A is transposed and k is long */
 #define FN_NARROW_ROWS 64                      /* grain of rows in which a narrow result is divided */
 #define FN_FEW_ROWS 8                          /* rows up to which B is not transposed for them */
+#define FN_AMX_ROWS 16                         /* of a register of the matrix unit */
 #define FN_SPARSE_K 48                         /* k of a strip of a sparse product: whole vectors, fewer than a word's bits */
 #define FN_SPARSE_VECTORS 12                   /* of a panel of it, the widest there is: 3/4 of L1 with AVX-512 */
 #define FN_SPARSE_LEAST_K 16                   /* k of the shortest: a whole vector to look at */
@@ -318,8 +322,10 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
             best_down = down;
         }
     }
-    /* rows are divided to the row: the tiles of a part are as even as can be, whole ones would leave 100 at 56 and 44 */
-    fn_split(m, 1, part->index % best_down, best_down, i0, i1);
+    /* rows are divided to the row: the tiles of a part are as even as can be, whole ones would leave 100 at 56 and 44;
+     * registers of the matrix unit are never less than whole */
+    const int64_t grain = FN_AMX && m >= 4 * FN_AMX_ROWS * best_down ? FN_AMX_ROWS : 1;
+    fn_split(m, grain, part->index % best_down, best_down, i0, i1);
     fn_split(n, nr, part->index / best_down, count / best_down, j0, j1);
 }
 
@@ -332,6 +338,9 @@ static void FN_NAME(fn_rectangle)(int64_t m, int64_t n, const fn_part *part, int
 #endif
 #if FN_SPARSE
 #include "gemm_sparse_impl.h"
+#endif
+#if FN_AMX && FN_IS_f32
+#include "gemm_amx_impl.h"
 #endif
 
 /* The part's share of the product. What changes the order of sums is chosen by the whole problem; whether zeros are left
@@ -355,6 +364,12 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
         FN_NAME(fn_dots)(g, i0, i1, j0, j1, FN_AHEAD_COLUMNS);
         return;
     }
+#if FN_AMX && FN_IS_f32
+    if (fn_unit_pays(g)) {
+        fn_by_unit(g, i0, i1, j0, j1, part->scratch);
+        return;
+    }
+#endif
 #if FN_BF16 && FN_IS_f32
     if (g->precision == FN_PRECISION_medium && g->m >= 3 * FN_MR && g->n >= 4 * LANES && g->k >= 4 * LANES) {
         fn_blocked_words(g, i0, i1, j0, j1, part->scratch);

@@ -90,7 +90,7 @@ typedef struct {
 } fn_bf16;
 
 extern const fn_table fn_table_scalar, fn_table_avx2, fn_table_avx512, fn_table_neon;
-extern const fn_bf16 fn_own_avx512_bf16;
+extern const fn_bf16 fn_own_avx512_bf16, fn_own_amx_bf16;
 
 #endif
 

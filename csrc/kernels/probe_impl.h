@@ -4,12 +4,14 @@
  *    unit, few enough for sixteen registers.
  * b) The memory probes read, write or update one array in order with the widest loads and stores. `write` goes past the
  *    caches only where the array is larger than FN_STREAM_BYTES, as the kernels do.
- * c) `dot` is the same of bfloat16 pairs, two multiply-adds a lane, where there are such units.
+ * c) `dot` is the same of bfloat16 pairs, two multiply-adds a lane, or of the matrix unit's registers, where there are
+ *    such units.
  * d) FN_PROBE_PASS ends a pass over the array: without it a compiler may join two passes into one. */
 
 #ifndef FN_PROBE_CHAINS
 #define FN_PROBE_CHAINS 12
 #define FN_PROBE_FLOP(lanes) (2 * FN_PROBE_CHAINS * 64 * (lanes))
+#define FN_PROBE_SQUARES 64
 #define FN_PROBE_PASS() __asm__ volatile("" ::: "memory")
 #endif
 
@@ -42,6 +44,28 @@ static double fn_probe_dot_f32(int64_t repeat)
     V total = acc[0];
     for (int c = 1; c < FN_PROBE_CHAINS; c++) total = VF(add)(total, acc[c]);
     return (double)VF(sum)(total);
+}
+#endif
+
+#if FN_AMX && FN_IS_f32
+static double fn_probe_dot_f32(int64_t repeat)
+{
+    float a[2 * FN_WORDS] __attribute__((aligned(64))), sums[FN_ACROSS * FN_ACROSS] __attribute__((aligned(64)));
+    for (int i = 0; i < 2 * FN_WORDS; i++) a[i] = 0.5f;
+    fn_unit_settings before;
+    fn_unit_begin(&before);
+    __asm__ volatile("" ::: "memory");
+    FN_UNIT_A(2, 0);
+    const float *const b = a;
+    FN_UNIT_B(2, 0);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t r = 0; r < repeat * FN_PROBE_SQUARES; r += 4) FN_UNIT_TIMES(2, 2);
+    _tile_stored(0, sums, FN_ACROSS * 4);
+    fn_unit_end(&before);
+    return sums[0];
 }
 #endif
 

@@ -1,5 +1,5 @@
 /* All kernels of one instruction set, for both dtypes, and the table that exports them; of one that only adds products
- * of bfloat16 to another (FN_BF16), these.
+ * of bfloat16 to another (FN_BF16, FN_AMX), these.
  *
  * Included once by each isa_<isa>.c after its vec_<isa>.h and transpose_<isa>.h, with its tile and FN_ISA defined.
  * Everything here is static but the table: nothing compiled for one instruction set can be linked into another's
@@ -31,14 +31,18 @@
 #define FN_STRING(x) FN_STRING2(x)
 #define FN_TABLE FN_PASTE(fn_table, FN_ISA)
 
-#if FN_BF16
+#if FN_BF16 || FN_AMX
 const fn_bf16 FN_PASTE(fn_own, FN_ISA) = {
     .isa = FN_STRING(FN_ISA),
     .affine_fwd = fn_affine_fwd_f32,
     .affine_bwd_dx = fn_affine_bwd_dx_f32,
     .affine_bwd_dw = fn_affine_bwd_dw_f32,
     .dot = fn_probe_dot_f32,
+#if FN_AMX
+    .dot_flop = FN_PROBE_SQUARES * 2 * FN_SQUARE * FN_SQUARE * FN_DEEP,
+#else
     .dot_flop = 2 * FN_PROBE_FLOP(FN_LANES_f32),
+#endif
 };
 #else
 const fn_table FN_TABLE = {
