@@ -71,6 +71,12 @@ def native_on_one_thread(monkeypatch):
     threads.set_num_threads(before)
 
 
+def rows_keep_their_bits(table) -> bool:
+    """Whether a row of a float32 product has the same bits among any number of rows: of a native table, unless it takes
+    large products by the matrix unit and small ones not."""
+    return table.backend == "native" and table.isa != "amx_bf16"
+
+
 @pytest.fixture
 def in_python(monkeypatch):
     """``in_python(True)``: walk with backends/interp.py whatever the table."""

@@ -81,7 +81,8 @@ def test_a_probe_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="multiplies no bfloat16 numbers in float64"):
         native.probe("dot", "float64", None, 1)
     if ceilings.Ceilings(1).units:
-        assert native.probe("dot", "float32", None, 3) == 3 * 2 * native.probe("fma", "float32", None, 1)
+        once = native.probe("dot", "float32", None, 1)
+        assert native.probe("dot", "float32", None, 3) == 3 * once >= 3 * native.probe("fma", "float32", None, 1)
 
 
 def test_a_chart_that_cannot_be_drawn_is_told_of(capsys, tmp_path):

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from fusednet.backends import ref_numpy
-from fusednet.backends.table import Activation
+from fusednet.backends.table import PRECISIONS, Activation
 
 RULES: dict[str, Callable[[SimpleNamespace, SimpleNamespace, SimpleNamespace], dict]] = {}
 """rule(t, a, r): t.u, t.tiny, t.least (unit roundoff, smallest normal and subnormal number) of the output's dtype, the
@@ -49,9 +49,12 @@ def _bfloat16(x):
 def _product(t, a, x, w, n):
     """The error of x w, sums of n terms; with the rounding of x and w where `precision` allows it."""
     error = _sum(n) * t.u * _absolute_product(x, w) + n * t.least
-    if a.precision and t.u > 1e-10:
+    if PRECISIONS[a.precision] == "medium" and t.u > 1e-10:
         x, w = x.astype(np.float64), w.astype(np.float64)
         error += np.abs(_bfloat16(x) @ _bfloat16(w) - x @ w) + n * t.tiny
+    elif PRECISIONS[a.precision] == "high" and t.u > 1e-10:
+        # two parts leave 2^-16 of a factor at most, and the product of the second parts is left out
+        error += 3 * 2.0**-16 * _absolute_product(x, w) + n * t.tiny
     return error
 
 

@@ -28,10 +28,19 @@ def _proved(isa: str) -> bool:
     if not isa.endswith("bf16"):
         return True
     kernels = _native.kernels([name for name, _ in _native.isas()].index(isa), KERNELS)
-    x, w = (np.arange(64 * 64, dtype=np.float32).reshape(64, 64) % modulus - modulus // 2 for modulus in (7, 5))
-    y = np.empty((64, 64), np.float32)
-    kernels["affine_fwd"](y, None, x, w, None, 0, 0.0, PRECISIONS.index("medium"))
-    return bool((y == x @ w).all())  # whole numbers this small are exact in bfloat16, their sums in float32
+    size, codes = 160, range(len(PRECISIONS))  # large enough for all words
+    numbers = np.arange(size * size, dtype=np.int64).reshape(size, size)
+    x, w = ((numbers % modulus - modulus // 2).astype(np.float32) for modulus in (7, 5))
+    full = (numbers * 651 % 2**24).astype(np.float32)  # of up to 24 significant bits: "highest" loses none
+
+    def product(x, w, code):
+        y = np.empty((size, size), np.float32)
+        kernels["affine_fwd"](y, None, x, w, None, 0, 0.0, code)
+        return y
+
+    wanted = x @ w  # whole numbers this small are exact in bfloat16, their sums in float32
+    exact = all((product(x, w, code) == wanted).all() for code in codes)
+    return bool(exact and (product(full, np.eye(size, dtype=np.float32), PRECISIONS.index("highest")) == full).all())
 
 
 # Asked once: in a virtual machine the question takes tens of microseconds.
