@@ -1,7 +1,7 @@
 """Products on the matrix unit (AMX, csrc/kernels/gemm_amx_impl.h): exact as said, of any numbers, the same bits always.
 
-a) What exactness is compared with are the float32 kernels of the same processor: errors against float64, over the sum of
-   the absolute values of a product's terms.
+a) What exactness is compared with are the float32 kernels of the same processor: errors against float64, over the sum
+   of the absolute values of a product's terms.
 b) Numbers that bfloat16 parts cannot hold are computed by those kernels: such rows and columns must have their bits,
    and all others those that they have where no such numbers are.
 c) Shapes are around what the code counts in: registers of 16 rows and 32 k, strips of 32 rows, blocks of k, what stays

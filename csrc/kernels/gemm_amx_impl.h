@@ -359,7 +359,7 @@ static __attribute__((noinline)) int fn_mostly_zero(const fn_product_f32 *g)
  * often that it pays. */
 FN_INLINE int fn_unit_pays(const fn_product_f32 *g)
 {
-    const int64_t least = g->precision == FN_PRECISION_medium ? 20 : g->precision == FN_PRECISION_high ? 40 : 80;
+    const int64_t least = g->precision == FN_PRECISION_medium ? 20 : g->precision == FN_PRECISION_high ? 32 : 80;
     return g->m >= FN_ACROSS && g->n >= FN_ACROSS && g->k >= FN_DEEP && g->m * g->n >= least * (g->m + g->n) &&
            !(g->precision == FN_PRECISION_highest && g->may_be_sparse && fn_mostly_zero(g));
 }
