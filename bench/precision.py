@@ -43,7 +43,7 @@ SIZES = (
 
 LEAST_ROUNDS = 4
 
-LARGE = 97
+LARGE = 193
 """Rows, columns and depth of a product that is large enough for bfloat16 units."""
 
 MATRICES = {"affine_fwd": ("x", "w"), "affine_bwd_dx": ("dy", "w"), "affine_bwd_dw": ("x", "dy")}
@@ -259,18 +259,36 @@ def statement(rates: dict[int, tuple[float, float]]) -> str:
         "This processor has no units for bfloat16 numbers that its system tells of.")
     if not fast:
         return f"{there} fusednet uses none here: all three words are float32 arithmetic.\n"
+    matrix = backends.current().isa == "amx_bf16"
+    rate = (f"measured at {fast / single:.2f} times the rate of float32 multiply-adds ({fast / 1e9:.0f} beside "
+            f"{single / 1e9:.0f} GFLOP/s, {text.threads(min(rates))})")
+    medium = ('- `"medium"` rounds both factors to bfloat16 (8 significant bits) and sums in float32. The units take '
+              "numbers below float32's normal range as 0.\n")
+    small = "- Small products, in which rounding costs more than it saves, are float32 arithmetic whatever the word.\n"
+    bits = f"with {'the same bits as' if same_bits('high') else 'other bits than'} `\"highest\"`"
+    if matrix:
+        return (
+            f"{there} fusednet uses AMX, the matrix unit, {rate}, of the same numbers again and again: of others it is "
+            "slower.\n\n"
+            '- `"highest"` takes each factor in three bfloat16 parts, which have all of its 24 bits, and the six '
+            f"largest of the nine products: at best {fast / single / 6:.2f} times the speed of float32 multiply-adds. "
+            "Products of mostly zeros are float32 multiply-adds, which leave them out.\n"
+            f'- `"high"` takes two parts and three products: at best {fast / single / 3:.2f} times, {bits}.\n'
+            f'{medium}'
+            '- In `"highest"` and `"high"`, rows and columns whose largest number is below 2^-48 or above 2^56, or not '
+            "finite, are float32 arithmetic: their parts would be below or above what the unit can hold.\n"
+            f"{small}"
+        )
     return (
-        f"{there} fusednet uses AVX512-BF16, whose instruction was measured at {fast / single:.2f} times the rate of "
-        f"float32 multiply-adds ({fast / 1e9:.0f} beside {single / 1e9:.0f} GFLOP/s, {text.threads(min(rates))}).\n\n"
-        '- `"medium"` rounds both factors to bfloat16 (8 significant bits) and sums in float32. The units take numbers '
-        "below float32's normal range as 0.\n"
+        f"{there} fusednet uses AVX512-BF16, whose instruction was {rate}.\n\n"
+        f"{medium}"
         '- `"high"` may split each factor in two bfloat16 parts and take three products in the place of one: on these '
         f"units at best {fast / single / 3:.2f} times the speed of float32, and less exact. "
         f"{'So it' if same_bits('high') else 'It'} is {'' if same_bits('high') else 'not '}float32 arithmetic here, "
-        f"with {'the same' if same_bits('high') else 'other'} bits as `\"highest\"`.\n"
+        f"{bits}.\n"
         '- `"highest"` is float32 arithmetic. As exact a product of bfloat16 parts takes three parts and six products: '
         f"at best {fast / single / 6:.2f} times the speed.\n"
-        "- Small products, in which rounding costs more than it saves, are float32 arithmetic whatever the word.\n"
+        f"{small}"
     )
 
 

@@ -20,9 +20,9 @@
 #include "gemm_amx_pack_impl.h"
 
 enum {
-    FN_ACROSS = 32,                /* rows and columns of C that are summed at once: two registers of A, two of B, four of C */
+    FN_ACROSS = 32,                /* rows, columns of C that are summed at once: two registers of A, two of B, four of C */
     FN_UNIT_KC = 1152,             /* k of a block, times parts */
-    FN_UNIT_NEAR = 12,             /* steps of 32 k, times parts, of which L1 holds FN_ACROSS rows of A beside columns of B */
+    FN_UNIT_NEAR = 12,             /* steps of 32 k, times parts, of which L1 holds FN_ACROSS rows of A beside some of B */
     FN_UNIT_PASS_ROWS = 64,        /* of A or B, packed at once where the other stays */
     FN_UNIT_PASS_COLUMNS = 128,
     FN_UNIT_MOST = 8192,           /* rows and columns of which the largest numbers are kept at once */
@@ -238,7 +238,8 @@ FN_INLINE void fn_unit_strip(const int parts, const fn_product_f32 *g, int64_t i
         const float *const from_a = a + (rows > FN_SQUARE ? s * step : s * step / 2);
         for (int64_t j = j0; j < j1; j += FN_ACROSS) {
             const int64_t width = j1 - j < FN_ACROSS ? j1 - j : FN_ACROSS;
-            const float *const from_b = b + (j - j0) / FN_ACROSS * steps * step + (width > FN_SQUARE ? s * step : s * step / 2);
+            const float *const strip_b = b + (j - j0) / FN_ACROSS * steps * step;
+            const float *const from_b = strip_b + (width > FN_SQUARE ? s * step : s * step / 2);
             const fn_unit_sums sums = {scratch + (j - j0) * FN_ACROSS, FN_ACROSS}, c = {g->c + i * g->ldc + j, g->ldc};
             const int whole = rows == FN_ACROSS && width == FN_ACROSS; /* else registers would reach beyond C */
             const fn_unit_sums none = {NULL, 0}, from = s > 0 ? sums : first ? none : whole ? c : sums;
@@ -309,7 +310,8 @@ FN_INLINE void fn_by_unit_body(const int parts, const fn_product_f32 *g, int64_t
                         if (!a_stays || j == jc) fn_pack_rows(parts, g, packed_a, i, i_end, p, k, of_rows + (i - ic));
                         for (int64_t r = i; r < i_end; r += FN_ACROSS)
                             fn_unit_strip(parts, g, r, i_end - r < FN_ACROSS ? i_end - r : FN_ACROSS, j, j_end, steps,
-                                          packed_a + (r - i) / FN_ACROSS * strip, packed_b, sums, kb == 0, kb + 1 == kblocks);
+                                          packed_a + (r - i) / FN_ACROSS * strip, packed_b, sums, kb == 0,
+                                          kb + 1 == kblocks);
                     }
                 }
             }

@@ -90,8 +90,8 @@ static __attribute__((noinline)) void fn_pad_square(float *to, const float *from
     }
 }
 
-/* Packs `count` of the index by k: groups of FN_ACROSS of the index, one after the other; of each, for each 32 k and each
- * part the group's one or two registers. largest: of each of the index, in whole squares (bits, as fn_larger).
+/* Packs `count` of the index by k: pairs of registers, one pair after the other (at the end perhaps one alone); of each,
+ * for each 32 k, each part of the one or two. largest: of each of the index, in whole squares (bits, as fn_larger).
  * by_k: memory has the index side by side, its lines of k ld apart; else k, lines of the index. turned as above. */
 FN_INLINE void fn_pack_side(const int parts, const int by_k, const int turned, float *to, const float *from, int64_t ld,
                             int64_t count, int64_t k, uint32_t *largest)
@@ -108,7 +108,8 @@ FN_INLINE void fn_pack_side(const int parts, const int by_k, const int turned, f
                 const int64_t there = count - q * FN_SQUARE, deep = k - s * FN_DEEP, pair = q / 2;
                 const int64_t beside = squares - pair * 2 < 2 ? 1 : 2;
                 float *const at = to + (pair * 2 * steps * parts + s * parts * beside + q % 2) * FN_WORDS;
-                const float *const source = from + (by_k ? s * FN_DEEP * ld + q * FN_SQUARE : q * FN_SQUARE * ld + s * FN_DEEP);
+                const int64_t line = by_k ? s * FN_DEEP : q * FN_SQUARE, beside_it = by_k ? q * FN_SQUARE : s * FN_DEEP;
+                const float *const source = from + line * ld + beside_it;
                 uint32_t *const limits = by_k || turned ? largest + q * FN_SQUARE : of_rows;
                 if (there >= FN_SQUARE && deep >= FN_DEEP) {
                     fn_pack_square(parts, by_k, turned, at, beside * FN_WORDS, source, ld, next, limits);

@@ -2,11 +2,12 @@
 
 Reads errors.py and the kernel list; read by model.py, which compiles it into plans.
 
-a) "highest" is float32 arithmetic. "high" and "medium" allow products of bfloat16 numbers, which have 8 significant
-   bits instead of 24, summed in float32, where the processor multiplies those faster. Weights stay float32.
+a) "highest" is as exact as float32 arithmetic. "high" and "medium" allow products of bfloat16 numbers, which have 8
+   significant bits instead of 24, summed in float32, where the processor multiplies those faster. Weights stay float32.
 b) They allow, they do not ask: a product may be more exact than its word. "medium" rounds both factors, once. "high"
-   would take three such products in the place of one: with AVX-512 BF16, which doubles the rate, that is slower than
-   float32 (2026-11, Zen 5: one takes 0.52 of the time of a float32 product, so three 1.6 times it); so it is float32.
+   takes each factor in two parts and three products, "highest" three and six, where that is faster: on a matrix unit
+   (AMX), whose six products are as exact as float32 sums (csrc/kernels/gemm_amx_impl.h). AVX-512 BF16 doubles the rate
+   at most, which three products would not win by: "high" is float32 there.
 c) Small products, float64, and machines without such units are float32 and float64 arithmetic whatever the word.
 """
 
@@ -30,9 +31,10 @@ def set_matmul_precision(precision: str) -> None:
     Parameters
     ----------
     precision : {"highest", "high", "medium"}
-        "highest" (the default): float32. "medium": factors may be rounded to bfloat16, sums are float32; about twice as
-        fast where the processor has AVX-512 BF16, and about as exact as 2 to 3 decimal digits for each product. "high":
-        at least 16 significant bits.
+        "highest" (the default): as exact as float32 arithmetic. "high": at least 16 significant bits of each factor.
+        "medium": factors may be rounded to bfloat16, about 2 to 3 decimal digits, sums are float32. Large products are
+        faster so where the processor has AMX (about 1.5 and 2.6 times, docs/precision.md) or AVX-512 BF16 ("medium"
+        alone, about twice).
 
     Raises
     ------

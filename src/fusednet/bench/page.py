@@ -189,7 +189,8 @@ TABLES = (
      "The floor is the larger of the products' operations over the measured multiply-add rate and the bytes that must "
      "be moved over the measured rates of the memory levels that they live in (`src/fusednet/bench/floor.py`). "
      "Operations count whether a factor is 0 or not, here and in GFLOP/s; large products leave zeros out, as there are "
-     "behind relu and dropout, so a share may be above 100 %. Spread is how far the median epoch is above the best."),
+     "behind relu and dropout, or run on a matrix unit, so a share may be above 100 %. Spread is how far the median "
+     "epoch is above the best."),
     ("Training, other precisions", precisions,
      "`matmul_precision` lets products of float32 matrices be less exact and faster; all others' are float32. Ratios "
      "are to the best other as above; a loss that is not within the noise has its distance in brackets."),
