@@ -15,14 +15,16 @@
  *
  * The unit's speed depends on the numbers: of zeros, or of the same registers again and again, it multiplies 3.7 TFLOP/s on
  * Granite Rapids, of random numbers 3.05 (2026-11); from L1 it reaches 93 % of that so. Tried there without gain: B in L3
- * (0.75), panels asked for ahead in the unit's loop, lines of C and rows to be packed asked for ahead (0.9 to 1.0), 256 to
- * 768 k for three parts, columns of C as strips (0.8: their lines share sets of L2), huge pages. */
+ * (0.75), panels asked for ahead in the unit's loop, lines of C and rows to be packed asked for ahead (0.9 to 1.0), 384 and
+ * 512 k of three parts (0.96, 0.9), columns of C as strips (0.8: their lines share sets of L2), more registers packed side by
+ * side, huge pages. */
 #include "gemm_amx_pack_impl.h"
 
 enum {
     FN_ACROSS = 32,                /* rows, columns of C that are summed at once: two registers of A, two of B, four of C */
-    FN_UNIT_KC = 1152,             /* k of a block, times parts */
+    FN_UNIT_KC = 768,              /* k of a block, times parts: two or three times what is near */
     FN_UNIT_NEAR = 12,             /* steps of 32 k, times parts, of which L1 holds FN_ACROSS rows of A beside some of B */
+    FN_UNIT_NEAR_1 = 8,            /* of one part alone, which is loaded again for each product: less of A, more of B */
     FN_UNIT_PASS_ROWS = 64,        /* of A or B, packed at once where the other stays */
     FN_UNIT_PASS_COLUMNS = 128,
     FN_UNIT_MOST = 8192,           /* rows and columns of which the largest numbers are kept at once */
@@ -231,7 +233,7 @@ static void fn_again(const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0
 FN_INLINE void fn_unit_strip(const int parts, const fn_product_f32 *g, int64_t i, int64_t rows, int64_t j0, int64_t j1,
                              int64_t steps, const float *a, const float *b, float *scratch, int first, int last)
 {
-    const int64_t near = FN_UNIT_NEAR / parts, step = parts * FN_ACROSS * FN_SQUARE;
+    const int64_t near = parts == 1 ? FN_UNIT_NEAR_1 : FN_UNIT_NEAR / parts, step = parts * FN_ACROSS * FN_SQUARE;
     for (int64_t s = 0; s < steps; s += near) {
         const int64_t deep = steps - s < near ? steps - s : near;
         const int ends = s + deep == steps;
