@@ -5,10 +5,10 @@
 #include <immintrin.h>
 
 enum {
-    FN_SQUARE = 16,       /* rows, and words of a row, of a register */
-    FN_DEEP = 32,         /* k of one */
-    FN_WORDS = 256,       /* of one */
-    FN_SIDE_BY_SIDE = 8   /* registers that are packed side by side where memory has no k side by side */
+    FN_SQUARE = FN_AMX_ROWS, /* 16: rows, and words of a row, of a register */
+    FN_DEEP = 32,            /* k of one */
+    FN_WORDS = 256,          /* of one */
+    FN_SIDE_BY_SIDE = 8      /* registers that are packed side by side where memory has no k side by side */
 };
 
 /* Pairs of low and high as words, one vector for each part, `apart` floats from part to part. parts: constant. A single
