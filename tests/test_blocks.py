@@ -16,7 +16,7 @@ import pytest
 from trainings import TRAININGS, Training, data, model
 
 import fusednet as fn
-from fusednet import backends, bind, blocks, params, phases, trainer
+from fusednet import backends, bind, blocks, fuse, params, phases, trainer
 from fusednet.plan import Columns, Feed
 from fusednet.runner import Runner
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("native_on_one_thread")
 def small(monkeypatch):
     """``small(rows)``: kernels of twice as many rows are large, and a block has so many; 0: none is."""
     def say(rows: int = 48) -> None:
-        for least in ("LARGE", "LARGE_PENALIZED"):
+        for least in ("LARGE", "LARGE_PENALIZED", "WORTH"):
             monkeypatch.setattr(blocks, least, 1 if rows else 1 << 60)
         monkeypatch.setattr(blocks, "BLOCK", 1)
         monkeypatch.setattr(blocks, "ROWS", rows)
@@ -193,18 +193,52 @@ def test_blocks_are_all_rows_once(count, row_bytes):
     assert max(sizes) * row_bytes <= max(2 * blocks.BLOCK, 2 * blocks.ROWS * row_bytes)
 
 
+def _divided(network, optimizer, batch: int = BATCH) -> dict:
+    chain = fuse.chain(network.network, network.loss, training=True)
+    return blocks.of(params.layout(network.network), optimizer, chain, batch, "float32")
+
+
 def test_what_needs_whole_gradients_has_them(small):
     small()
     network = deep()
     network.build(FEATURES)
-    layout = params.layout(network.network)
-    assert len(blocks.of(layout, fn.SGD(), "float32")) == 5  # all but the last, of 40 rows
+    assert len(_divided(network, fn.SGD())) == 5  # all but the last, of 40 rows
     for options in ({"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 1.0}):
-        assert blocks.of(layout, fn.SGD(**options), "float32") == {}
+        assert _divided(network, fn.SGD(**options)) == {}
     penalized = deep(kernel_regularizer=fn.L1(1e-4))
     penalized.build(FEATURES)
-    assert blocks.of(params.layout(penalized.network), fn.SGD(), "float32") == {}
+    assert _divided(penalized, fn.SGD()) == {}
     assert "grads" in network.plan("gradient").tensors
+
+
+def test_medium_kernels_are_in_blocks_where_batches_are_short():
+    """784-512-512-10: a batch is short where 1,808 numbers of each row are fewer than those of the two kernels."""
+    network = fn.Sequential([fn.Dense(512, "relu"), fn.Dense(512, "relu"), fn.Dense(OUTPUTS)], seed=0)
+    network.compile("adam", "sparse_categorical_crossentropy")
+    network.build(784)
+    first, second, last = (f"{layer.name}/kernel" for layer in network.layers)
+    longest = (784 * 512 + 512 * 512) // (784 + 512 + 512)
+    assert _divided(network, fn.Adam(), longest) == {first: ((0, 400), (400, 784)), second: ((0, 512),)}
+    assert _divided(network, fn.Adam(), longest + 1) == {}
+    assert last not in _divided(network, fn.Adam(), 1)
+
+
+def test_medium_kernels_in_blocks_train_to_the_bits_of_whole_gradients(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((100, 300), dtype=np.float32)
+    y = np.arange(100, dtype=np.int32) % OUTPUTS
+
+    def trained():
+        made = fn.Sequential([fn.Dense(500, "relu"), fn.Dropout(0.2), fn.Dense(OUTPUTS)], seed=0)
+        made.compile("adam", "sparse_categorical_crossentropy")
+        made.fit(x, y, batch_size=32, epochs=2, verbose=0)
+        plan = made.plan("train", Feed("float32", "labels", ordered=True), 32)
+        return plan.whole is not None, [weights.tobytes() for weights in made.get_weights()]
+
+    in_blocks, weights = trained()
+    assert in_blocks
+    monkeypatch.setattr(blocks, "WORTH", 1 << 60)
+    whole, others = trained()
+    assert not whole and weights == others
 
 
 def test_small_kernels_have_whole_gradients():
@@ -451,4 +485,4 @@ def test_kernels_with_a_penalty_are_large_sooner(penalty, divided):
     made = fn.Sequential([fn.Dense(512, "relu", kernel_regularizer=penalty), fn.Dense(3)])
     made.compile("adam", "mse")
     made.build(784)
-    assert any(op.rows for op in made.plan("train", batch=32).ops) == divided
+    assert any(op.rows for op in made.plan("train", batch=1024).ops) == divided  # no short batch

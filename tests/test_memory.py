@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fusednet as fn
-from fusednet import backends, blocks, trainer
+from fusednet import backends, blocks, fuse, trainer
 from fusednet.bench import memory, workloads
 
 WIDE = workloads.Job(1024, (1536, 1536), 1000, "ce", "adam", 0.001, 64, 200)
@@ -21,7 +21,8 @@ JOBS = {
     "adam": WIDE,
     "momentum": workloads.Job(512, (1024, 1024), 1000, "ce", "momentum", 0.001, 64, 200),
     "sgd": workloads.Job(1000, (1024, 1024), 512, "mse", "sgd", 0.001, 64, 200),
-    "no large kernel": workloads.Job(512, (1000, 1000), 1000, "ce", "adam", 0.001, 64, 200),
+    "short batch": workloads.Job(512, (1000, 1000), 1000, "ce", "adam", 0.001, 64, 200),
+    "no large kernel": workloads.Job(512, (1000, 1000), 1000, "ce", "adam", 0.001, 1024, 2048),
     "large batch": workloads.Job(64, (256, 256, 256, 256), 10, "ce", "adam", 0.001, 2048, 4096),
 }
 SLACK = 300_000
@@ -49,8 +50,9 @@ def test_a_model_has_parameters_moments_gradients_and_activations(name):
     model = job.model()
     model.fit(x, y, batch_size=job.batch)
     least = memory.least(job)
-    divided = blocks.of(model.memory.layout, model.optimizer_spec, "float32")
-    assert bool(divided) == (name in ("adam", "momentum", "sgd"))
+    chain = fuse.chain(model.network, model.loss, training=True)
+    divided = blocks.of(model.memory.layout, model.optimizer_spec, chain, job.batch, "float32")
+    assert bool(divided) == (name in ("adam", "momentum", "sgd", "short batch"))
     of_vectors = least["parameters"] + least["moments"] + (0 if divided else least["gradients"])
     vectors = sum(array.nbytes for array in model.memory.arrays().values())
     assert of_vectors <= vectors <= 1.001 * of_vectors

@@ -4,7 +4,8 @@ the next is made, and the bound that allows it.
 Reads plan.py (arguments), params.py (places), fuse.py (stages), optimizers.py, the kernel list; read by planner.py.
 
 a) The gradient of a large kernel is as much memory as the kernel, and is written, looked at and read. In blocks it
-   stays in the caches, and no more of it is there than one block.
+   stays in the caches, and no more of it is there than one block. That saves memory where kernels are large, and time
+   where batches are short: what is looked at instead of gradients grows with the batch, a gradient does not.
 b) A step that fails has changed nothing, so before the first weight changes it must be certain that no number of the
    way back overflows. That is bounded from above: by Cauchy and Schwarz no element of x^T dy, nor any sum on the way to
    it, is above |x| |dy|, and |dy W^T| is at most |dy| |W| (norms of all elements). The sums of squares that this takes
@@ -33,6 +34,12 @@ from fusednet.plan import Chunks, Flat, Loaded, Part, Rows
 LARGE = 4 << 20
 """Bytes of a gradient from which on it is made in blocks."""
 
+WORTH = 512 << 10
+"""The same where batches are short: where the bound squares fewer numbers of a batch than there are in such gradients.
+2026-11, Granite Rapids, network of job `mnist` (kernels of 1.6 and 1 MB), speed over that with whole gradients, 1 and
+2 threads: batches of 32 1.08 and 1.18, of 128 1.03 and 1.07 ("medium": 1.04 and 1.08), of 256 1.01 and 1.04; of 512,
+which are not short, 0.98 and 1.01. With kernels of 256 KB, too, `tabular` has 0.98 and 0.98, `book` 1.01 and 0.97."""
+
 LARGE_PENALIZED = 1 << 20
 """The same where a penalty sums the squares of the weights anyway."""
 
@@ -40,23 +47,27 @@ BLOCK = 1 << 20
 """Bytes of a block at least."""
 
 ROWS = 256
-"""Of a block at least: each packs dy once more, which takes more than is saved by not writing gradients. 2026-11,
-Zen 5, speed of job `wide` over that with whole gradients, 1 thread: 128 rows 0.98, 256 and 384 rows 0.97, 512 rows
-0.98, 1024 rows 1.03, all within 0.03. With 256 rows it takes 1.09 times parameters, moments and activations, with 384
-rows 1.10."""
+"""Of a block at least, unless a kernel is one: each packs dy once more, which takes more than is saved by not writing
+gradients. 2026-11, Zen 5, speed of job `wide` over that with whole gradients, 1 thread: 128 rows 0.98, 256 and 384 rows
+0.97, 512 rows 0.98, 1024 rows 1.03, all within 0.03. Granite Rapids, over 256 rows, 1 and 2 threads: 384 rows 1.00 and
+1.02, 512 rows 0.98 and 1.05. With 256 rows it takes 1.09 times parameters, moments and activations, with 384 and 512
+rows 1.10 and more."""
 
 _LEAST = 64  # rows of the last block: products of a few may take another form
 _GRAIN = 16  # rows: columns of x then begin at a vector
 _MOST = {"float32": 1e32, "float64": 1e300}  # of a bound: what is left below overflow is for rounding, and sums of rows
 
 
-def of(layout: params.Layout, optimizer: Optimizer, dtype: str) -> dict[str, tuple[tuple[int, int], ...]]:
+def of(layout: params.Layout, optimizer: Optimizer, chain: Chain, batch: int,
+       dtype: str) -> dict[str, tuple[tuple[int, int], ...]]:
     """The blocks, begin and end in rows, of each kernel that is worth it; none where something needs whole gradients.
 
     Parameters
     ----------
     layout : Layout
     optimizer : Optimizer
+    chain : Chain
+    batch : int
     dtype : str
 
     Returns
@@ -68,19 +79,29 @@ def of(layout: params.Layout, optimizer: Optimizer, dtype: str) -> dict[str, tup
     if any(at.regularizer is not None and at.regularizer.l1 for at in layout.places.values()):
         return {}
     itemsize = np.dtype(dtype).itemsize
+    kernels = {
+        name: at
+        for name, at in layout.places.items()
+        if len(at.shape) == 2 and (at.size * itemsize <= BLOCK or at.shape[0] >= 2 * ROWS)
+    }
+    squared = batch * sum(stage.inputs for stage in chain.stages if stage.has_parameters)
+    short = squared <= sum(at.size for at in kernels.values() if at.size * itemsize >= WORTH)
     return {
         name: _divided(at.shape[0], at.shape[1] * itemsize)
-        for name, at in layout.places.items()
-        if len(at.shape) == 2 and at.size * itemsize >= _least(at) and at.shape[0] >= 2 * ROWS
+        for name, at in kernels.items()
+        if at.size * itemsize >= _least(at, short)
     }
 
 
-def _least(at: params.Place) -> int:
+def _least(at: params.Place, short: bool) -> int:
+    """Bytes of a gradient from which on it is made in blocks."""
+    if short:
+        return WORTH
     return LARGE_PENALIZED if at.regularizer is not None and at.regularizer.l2 else LARGE
 
 
 def _divided(rows: int, row_bytes: int) -> tuple[tuple[int, int], ...]:
-    count = min(-(-rows * row_bytes // BLOCK), rows // ROWS)
+    count = max(1, min(-(-rows * row_bytes // BLOCK), rows // ROWS))
     each = -(-rows // (count * _GRAIN)) * _GRAIN
     begins = [begin for begin in range(0, rows, each) if begin == 0 or rows - begin >= _LEAST]
     return tuple(pairwise((*begins, rows)))

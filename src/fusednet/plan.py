@@ -12,6 +12,7 @@ d) A plan that changes weights before it has all gradients (blocks.py) has anoth
    of which it is not certain beforehand that nothing overflows: `whole`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -214,8 +215,8 @@ class Plan:
     sums : tuple of str
     fused : tuple of str
         The stages, as names of layers joined by "+".
-    whole : Plan or None
-        The plan of the same step that is walked instead once a check "bound" has failed.
+    make_whole : callable or None
+        Makes `whole`, which most trainings never need.
     """
 
     mode: str
@@ -228,7 +229,12 @@ class Plan:
     scalars: tuple[Scalar, ...]
     sums: tuple[str, ...]
     fused: tuple[str, ...]
-    whole: "Plan | None" = None
+    make_whole: "Callable[[], Plan] | None" = None
+
+    @cached_property
+    def whole(self) -> "Plan | None":
+        """The plan of the same step that is walked instead once a check "bound" has failed."""
+        return self.make_whole and self.make_whole()
 
     @cached_property
     def gradients(self) -> int:

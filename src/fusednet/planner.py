@@ -15,6 +15,7 @@ d) Gradients of all weights are there at once, and are looked at, before the fir
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -597,7 +598,7 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
     """
     layout = params.layout(network)
     chain = fuse.chain(network, loss, training=True)
-    in_blocks = blocks.of(layout, optimizer, network.dtype)
+    in_blocks = blocks.of(layout, optimizer, chain, batch, network.dtype)
     if check and not blocks.bounded(chain, network.dtype):
         in_blocks = {}
 
@@ -614,7 +615,7 @@ def train(network: Network, loss: Loss, optimizer: Optimizer, feed: Feed, batch:
             _plan_update(b, optimizer, layout, check)
         return b.finish("train", chain)
 
-    return replace(made(in_blocks), whole=made({}) if in_blocks and check else None)
+    return replace(made(in_blocks), make_whole=partial(made, {}) if in_blocks and check else None)
 
 
 def gradient(network: Network, loss: Loss, feed: Feed, batch: int, *, seed: int = 0, precision: int = 0) -> Plan:
