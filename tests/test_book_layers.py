@@ -285,6 +285,8 @@ AFFINE = (np.zeros((4, 3)), np.zeros(3))
     (lambda: MultiLayerNet(4, [3], 2, activation="rellu"), r"activation is 'rellu'; known: sigmoid, relu"),
     (lambda: MultiLayerNet(4, [3, 0], 2), r"MultiLayerNet: hidden_size_list is \[3, 0\]; wanted whole numbers"),
     (lambda: MultiLayerNet(4, [3], 2, weight_init_std="hee"), r"weight_init_std is 'hee'; wanted a number"),
+    (lambda: MultiLayerNet(4, [3], 2, weight_init_std=None), r"weight_init_std is None; wanted a number from 0 on"),
+    (lambda: MultiLayerNet(4, [3], 2, weight_init_std=float("nan")), r"weight_init_std is nan; wanted a number"),
     (lambda: MultiLayerNet(4, [3], 2).accuracy(np.zeros((2, 4)), np.zeros(3)), r"x has 2 rows, t has 3"),
     (lambda: book.set_dtype("int8"), r"set_dtype: dtype is 'int8'; wanted 'float64' or 'float32'"),
     (lambda: book.set_dtype(None), r"set_dtype: dtype is None; wanted 'float64' or 'float32'"),
@@ -292,6 +294,15 @@ AFFINE = (np.zeros((4, 3)), np.zeros(3))
 def test_book_says_what_does_not_fit(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("layer", [layers.Relu(), layers.LeakyRelu(0.1), layers.Sigmoid(), layers.Tanh()])
+def test_book_activations_of_a_number_are_numbers(layer):
+    row = type(layer)(0.1) if isinstance(layer, layers.LeakyRelu) else type(layer)()
+    for x in (0.5, -0.5):
+        forward, backward = layer.forward(x), layer.backward(2.0)
+        assert forward.shape == backward.shape == ()
+        assert [forward] == row.forward(np.array([x])) and [backward] == row.backward(np.array([2.0]))
 
 
 @pytest.mark.parametrize("layer", [layers.Relu(), layers.Affine(*AFFINE), layers.Dropout(),

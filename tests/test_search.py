@@ -468,6 +468,10 @@ def test_a_picture_has_its_words_beside_each_other(tmp_path):
     curves, scores = figure.subfigs
     assert not scores.legends[0].get_window_extent().overlaps(scores._suptitle.get_window_extent())
     assert all(tick == round(tick) for tick in curves.axes[0].get_xticks())
+    assert curves._suptitle.get_text() == "loss of the 3 best of 4 trials, by epoch"
+    alone = Results("val_loss", "min", {"rate": Float(1e-4, 1, log=True)})
+    alone.add(results.trials[0], [])
+    assert alone.plot(tmp_path / "one.png").subfigs[0]._suptitle.get_text() == "loss of the trial, by epoch"
 
 
 def test_a_study_with_other_choices_is_told_of(tmp_path):

@@ -45,7 +45,7 @@ def ready(x, dtype: np.dtype) -> np.ndarray:
     """`x` in `dtype` and C-contiguous; itself, where it is so."""
     if type(x) is _ndarray and x.dtype is dtype and x.flags.c_contiguous:
         return x
-    return np.ascontiguousarray(x, dtype)
+    return np.asarray(x, dtype, order="C")
 
 
 def natural(x) -> np.ndarray:

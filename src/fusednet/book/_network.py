@@ -8,6 +8,7 @@ b) The gradient with respect to the network's input, which the book computes and
 
 import operator
 from collections import OrderedDict
+from numbers import Real
 
 import numpy as np
 
@@ -89,16 +90,17 @@ class Network:
         params = {}
         widths = [self.input_size, *self.hidden_size_list, self.output_size]
         name = str(weight_init_std).lower()
+        number = isinstance(weight_init_std, Real) and 0 <= weight_init_std < np.inf
         for idx in range(1, len(widths)):
             scale = weight_init_std
             if name in _HE:
                 scale = np.sqrt(2.0 / widths[idx - 1])
             elif name in _XAVIER:
                 scale = np.sqrt(1.0 / widths[idx - 1])
-            elif isinstance(scale, str):
+            elif not number:
                 known = ", ".join(map(repr, _HE + _XAVIER))
                 raise ValueError(f"{type(self).__name__}: weight_init_std is {weight_init_std!r}; wanted a number "
-                                 f"(standard deviation) or one of {known}")
+                                 f"from 0 on (standard deviation) or one of {known}")
             drawn = scale * np.random.randn(widths[idx - 1], widths[idx])
             params[f"W{idx}"] = drawn.astype(get_dtype(), copy=False)
             params[f"b{idx}"] = np.zeros(widths[idx], get_dtype())

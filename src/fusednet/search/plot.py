@@ -75,8 +75,9 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("epoch")
     panels[0].legend(frameon=False, fontsize="x-small")
-    figure.suptitle(f"{results.monitor.removeprefix('val_').replace('_', ' ')} of the {len(trials)} best of "
-                    f"{len(results.trials)} trials, by epoch", fontsize="medium")
+    count = len(results.trials)
+    shown = "the trial" if count == 1 else f"the {len(trials)} best of {count} trials"
+    figure.suptitle(f"{results.monitor.removeprefix('val_').replace('_', ' ')} of {shown}, by epoch", fontsize="medium")
 
 
 def _draw_scores(figure, results, columns: int) -> None:
