@@ -59,10 +59,11 @@ ARROWS = {
         *("fusednet.backends.table", "fusednet.fuse", "fusednet.optimizers", "fusednet.params", "fusednet.plan"),
     ),
     "fusednet.slices": ("fusednet.arena", "fusednet.fuse"),
+    "fusednet.split_k": ("fusednet.fuse",),
     "fusednet.planner": (
         *("fusednet.arena", "fusednet.backends.table", "fusednet.blocks", "fusednet.fuse", "fusednet.losses"),
         *("fusednet.metrics", "fusednet.optimizers", "fusednet.params", "fusednet.phases", "fusednet.plan"),
-        *("fusednet.slices", "fusednet.spec"),
+        *("fusednet.slices", "fusednet.spec", "fusednet.split_k"),
     ),
     "fusednet.bind": ("fusednet.backends.table", "fusednet.plan"),
     "fusednet.memory": (
@@ -92,8 +93,8 @@ ARROWS = {
         *("fusednet.spec", "fusednet.trainer"),
     ),
     "fusednet.model": (
-        *("fusednet.backends.interp", "fusednet.backends.table", "fusednet.contents", "fusednet.precision"),
-        *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history"),
+        *("fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table", "fusednet.contents"),
+        *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history", "fusednet.precision"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
         *("fusednet.stepper", "fusednet.streams", "fusednet.summary", "fusednet.trainer"),

@@ -8,6 +8,7 @@
 
 cdef struct Place:
     fn_patch *patch
+    int64_t offset  # bytes from where the array begins, of some of its columns
     bint out
 
 
@@ -41,6 +42,7 @@ cdef class Forward:
 
     def __init__(self, Run run, x, out, Kernel find_nonfinite, ndarray, empty, double seconds):
         cdef Py_buffer buffers[MAX_ARGUMENTS]
+        cdef Py_buffer one
         cdef Program program
         cdef int held = 0
         cdef int64_t i, patches = 0
@@ -61,6 +63,8 @@ cdef class Forward:
                 if array is x or array is out:
                     self.places[self.count].patch = &program.patches[i]
                     self.places[self.count].out = array is out
+                    address_of(array, False, &one)
+                    self.places[self.count].offset = <char *>program.patches[i].base - <char *>one.buf
                     self.count += 1
             program.fed = None
             self.work = max(self.work, program.cost)
@@ -82,6 +86,7 @@ cdef class Forward:
         NaN or infinity."""
         cdef Py_buffer b
         cdef void *address
+        cdef char *base
         cdef bint fits
         cdef int status
         cdef int64_t i
@@ -103,7 +108,8 @@ cdef class Forward:
         PyObject_GetBuffer(out, &b, PyBUF_WRITABLE)
         PyBuffer_Release(&b)
         for i in range(self.count):
-            self.places[i].patch.base = b.buf if self.places[i].out else address
+            base = <char *>b.buf if self.places[i].out else <char *>address
+            self.places[i].patch.base = base + self.places[i].offset
         self.look[self.find_nonfinite.parameter[1].slot].p = address
         memset(self.run.run.cursor, 0, sizeof(fn_cursor))
         self.run.run.record_count = self.run.run.scalar_count = 0

@@ -14,7 +14,22 @@ from typing import NamedTuple
 import numpy as np
 
 from fusednet.backends.table import KERNELS, parts
-from fusednet.plan import Chunks, Column, Columns, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar, Slice
+from fusednet.plan import (
+    Band,
+    Chunks,
+    Column,
+    Columns,
+    Flat,
+    Loaded,
+    OneRow,
+    Op,
+    Part,
+    PerRow,
+    Plan,
+    Rows,
+    Scalar,
+    Slice,
+)
 
 
 @dataclass(frozen=True)
@@ -38,17 +53,21 @@ class Load:
 
 @dataclass(frozen=True, eq=False)
 class RowsFrom:
-    """The next `rows` rows of `array` from `begin` behind the cursor's position on; `flat`: as one row of elements."""
+    """The next `rows` rows of `array` from `begin` behind the cursor's position on; `flat`: as one row of elements;
+    `columns`: begin and end of those that are meant, else all."""
 
     array: np.ndarray
     rows: int
     flat: bool
     begin: int = 0
+    columns: tuple[int, int] | None = None
     patch = "rows"
 
     def at(self, position: int) -> np.ndarray:
         """The rows from `position` on."""
         rows = self.array[position + self.begin : position + self.begin + self.rows]
+        if self.columns is not None:
+            rows = rows[:, slice(*self.columns)]
         return rows.reshape(-1) if self.flat else rows
 
     @property
@@ -144,7 +163,7 @@ class BoundProgram:
     rows: int
 
 
-_PLACES = frozenset({Chunks, Column, Columns, Flat, Loaded, Part, PerRow, Rows, Scalar, Slice})
+_PLACES = frozenset({Band, Chunks, Column, Columns, Flat, Loaded, OneRow, Part, PerRow, Rows, Scalar, Slice})
 """Classes of arguments that stand for something else; of all others only names of tensors do."""
 
 
@@ -205,11 +224,15 @@ class Binder:
             return array.reshape(-1)
         if kind is Column:
             return array.reshape(-1, 1)
-        if kind is Part:
+        if kind is Part or kind is Band:
             return array[argument.begin : argument.end]
+        if kind is OneRow:
+            row = array[:, argument.begin : argument.end]
+            return row.reshape(-1) if argument.flat else row
         if kind is Columns:
-            columns = array[:, argument.begin : argument.end]
-            return RowsFrom(columns, self._rows, False) if argument.rows else columns
+            if argument.rows:
+                return RowsFrom(array, self._rows, False, columns=(argument.begin, argument.end))
+            return array[:, argument.begin : argument.end]
         if kind is Slice:
             begin, end = argument.of(self._rows)
             return RowsFrom(array, end - begin, False, begin) if argument.rows else array[begin:end]
@@ -232,7 +255,7 @@ def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tup
         if op.kernel not in KERNELS:
             made.append(BoundOp(op.kernel, arguments))
             continue
-        alone = op.rows > 0 and op.rows < _LEAST_ROWS * threads
+        alone = 0 < op.rows < _LEAST_ROWS * threads and op.slice is None
         work, end = (work if op.end == end and not alone else 0), op.end
         work += cost(op.kernel, arguments) if threads > 1 else 0
         divided = rows if op.by_rows else 0 if alone else op.rows

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from fusednet import contents, errors, feed, fuse, io, losses, optimizers, plan, planner, precision, summary, trainer
-from fusednet.backends import interp
+from fusednet.backends import current, interp
 from fusednet.backends.table import PRECISIONS
 from fusednet.history import History
 from fusednet.memory import Memory
@@ -299,7 +299,8 @@ class Sequential:
         optimizer = self.optimizer_spec.without_rate() if mode == "train" else None
         seed = self.seeds["masks"] if any(isinstance(layer, Dropout) for layer in self.layers) else 0
         # all that is read below: models may share their plans
-        key = (mode, self.network, self.loss, optimizer, self.metrics, of, batch, seed, check, code)
+        split = mode == "predict" and batch == 1 and current().walker is not None
+        key = (mode, self.network, self.loss, optimizer, self.metrics, of, batch, seed, check, code, split)
         made = self._plans.get(key)
         if made is None:
             given, metrics = (self.network, self.loss), self.metrics
@@ -311,7 +312,7 @@ class Sequential:
             elif mode == "evaluate":
                 made = planner.evaluate(*given, of, batch, metrics=metrics, precision=code)
             else:
-                made = planner.predict(self.network, of, batch, precision=code)
+                made = planner.predict(self.network, of, batch, precision=code, split=split)
             self._plans[key] = made
             if len(self._plans) > _PLANS:  # batches of ever other sizes
                 self._plans.pop(next(iter(self._plans.copy())), None)

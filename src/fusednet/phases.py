@@ -14,6 +14,7 @@ c) By rows, each part reads all weights of a layer. Where they do not stay in a 
    steps those weights, and goes on to the same rows of the next block.
    A gradient by slices of the rows (slices.py) is an op for each slice, which the part that has these rows does alone.
    With ops of slices in it a phase is divided between slices only. Ops of the same slice never wait for each other.
+   So are the ranges of inputs in which the product of one row is made (split_k.py).
 d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
    `deep` 0.98): its time goes into what the threads read of each other.
 e) Nor are phases by rows in tiles, each taken through all ops of the phase while it sits in the first cache: job
@@ -26,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from fusednet.arena import Tensor, names
 from fusednet.backends.table import KERNELS, Kernel
-from fusednet.plan import Loaded, Op, Part, cost
+from fusednet.plan import Loaded, OneRow, Op, Part, cost
 
 _WEIGHTS = 48 * 1024
 """Bytes of weights up to which an op is divided by rows. 2026-11, 2 threads, rows per second over those without phases:
@@ -57,11 +58,7 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
     phases: list[list[_Looked]] = []
     for i, op in enumerate(ops):
         looked = _Looked(op, tensors)
-        begins = not phases or i == commit
-        if not begins and (op.rows or ops[i - 1].rows):
-            begins = not _same_block(op, ops[i - 1], tensors)
-        elif not begins:
-            begins = ops[i - 1].kernel in KERNELS and is_large(ops[i - 1], tensors, batch)
+        begins = not phases or i == commit or _begins(op, ops[i - 1], tensors, batch)
         if begins or not all(looked.joins(other) for other in phases[-1]):
             phases.append([])
         phases[-1].append(looked)
@@ -73,6 +70,20 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
         scheduled += [replace(one.op, end=end, by_rows=several and one.rows == "m", rows=one.op.rows if several else 0,
                               slice=one.op.slice if several else None, slices=slices) for one in phase]
     return tuple(scheduled)
+
+
+def _begins(op: Op, before: Op, tensors: dict[str, Tensor], batch: int) -> bool:
+    """Whether a phase begins with `op`, whatever both touch."""
+    if _is_range(op) or _is_range(before):
+        return not (_is_range(op) and _is_range(before))
+    if op.rows or before.rows:
+        return not _same_block(op, before, tensors)
+    return before.kernel in KERNELS and is_large(before, tensors, batch)
+
+
+def _is_range(op: Op) -> bool:
+    """Whether it works for a range of a product's inputs (split_k.py)."""
+    return op.slice is not None and op.rows > 0
 
 
 def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
@@ -106,7 +117,7 @@ class _Looked:
     def __init__(self, op: Op, tensors: dict[str, Tensor]):
         self.op = op
         self.kernel: Kernel | None = KERNELS.get(op.kernel)
-        self.rows: str | int | None = op.rows or None
+        self.rows: str | int | None = None if _is_range(op) else op.rows or None
         self.accesses: list[_Access] = []
         self.touched: set[str] = set()
         self.written: set[str] = set()
@@ -119,16 +130,17 @@ class _Looked:
         ]
         if (
             self.rows is None
+            and op.slice is None
             and self.kernel.rows is not None
             and all(tensor.shape[0] in ("m", "rows") for parameter, _, tensor in named if parameter.written)
             and sum(tensor.bytes(0) for _, _, tensor in named if tensor.region == "params") <= _WEIGHTS
         ):
             self.rows = "m"
         size = next(parameter.shape[0] for parameter in self.kernel.parameters if parameter.written)
-        if op.slice is not None:
+        if op.slice is not None and not _is_range(op):
             self.rows, size = "m", "m"
         for parameter, argument, tensor in named:
-            part = (argument.begin, argument.end) if isinstance(argument, Part) else (0, float("inf"))
+            part = (argument.begin, argument.end) if isinstance(argument, (OneRow, Part)) else (0, float("inf"))
             rows = self.rows if parameter.shape[:1] == (size,) else None
             self.accesses.append(_Access(tensor, *part, parameter.written, rows))
             memory = tensor.name if tensor.region == "work" else tensor.region  # what overlaps lies in the same

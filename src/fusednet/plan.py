@@ -111,6 +111,31 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Band:
+    """Rows begin to end of a kernel."""
+
+    tensor: str
+    begin: int
+    end: int
+
+    def __str__(self):
+        return f"{self.tensor}[{self.begin}:{self.end}]"
+
+
+@dataclass(frozen=True)
+class OneRow:
+    """Elements begin to end of the row of a batch of one; `flat`: as a vector."""
+
+    tensor: str
+    begin: int
+    end: int
+    flat: bool = False
+
+    def __str__(self):
+        return f"{self.tensor}[0, {self.begin}:{self.end}]" + (".flat" if self.flat else "")
+
+
+@dataclass(frozen=True)
 class Slice:
     """Slice `index` of `count` of the batch's rows of a matrix, or, with `rows`, of those rows where they lie: as many
     rows in each, but in the last ones what is left."""
@@ -150,7 +175,8 @@ class Op:
     `end` is the op behind the last of its phase, and `by_rows` whether it is divided there by the rows of the batch:
     phases.py decides on both. `rows`: those of a block of weights, by which it may be divided instead. `slice`: the
     number of the slice of the batch's rows that it takes (`Slice`), which one part of its phase does as a whole;
-    `slices`: how many there are, between which alone the phase is divided.
+    `slices`: how many there are, between which alone the phase is divided. With `rows` a slice is a range of a
+    product's inputs (split_k.py), and there are `rows` of them.
     """
 
     kernel: str
@@ -325,6 +351,11 @@ def _extents(argument, tensors: dict[str, Tensor], batch: int) -> tuple:
         return ()
     if isinstance(argument, Columns):
         return batch, argument.end - argument.begin
+    if isinstance(argument, Band):
+        return argument.end - argument.begin, tensors[name].shape[1]
+    if isinstance(argument, OneRow):
+        columns = argument.end - argument.begin
+        return (columns,) if argument.flat else (1, columns)
     if isinstance(argument, Chunks):
         return (argument.of(batch),)
     if isinstance(argument, Slice):

@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from fusednet import blocks, fuse, params, slices
+from fusednet import blocks, fuse, params, slices, split_k
 from fusednet.arena import Tensor, place
 from fusednet.backends.table import chunks
 from fusednet.fuse import Chain, Stage
@@ -27,7 +27,23 @@ from fusednet.losses import Custom, Loss
 from fusednet.metrics import Metric
 from fusednet.optimizers import Optimizer
 from fusednet.phases import is_large, schedule
-from fusednet.plan import FIRST_SUMS, Column, Columns, Feed, Flat, Loaded, Op, Part, PerRow, Plan, Rows, Scalar, Slice
+from fusednet.plan import (
+    FIRST_SUMS,
+    Band,
+    Column,
+    Columns,
+    Feed,
+    Flat,
+    Loaded,
+    OneRow,
+    Op,
+    Part,
+    PerRow,
+    Plan,
+    Rows,
+    Scalar,
+    Slice,
+)
 from fusednet.spec import Network
 
 
@@ -45,6 +61,11 @@ class _Builder:
     sums: list[str] = field(default_factory=lambda: list(FIRST_SUMS))
     begun: bool = False  # whether what lasts changes from now on
     slices: int = 0  # of the batch, whose gradients are made apart (slices.py)
+    split: bool = False  # whether the products of one row are made by ranges of their inputs (split_k.py)
+
+    def ranges(self, stage: Stage | None) -> list[tuple[int, int]]:
+        """Of the inputs of a stage whose product is made so."""
+        return split_k.ranges(stage, self.batch, self.network.dtype) if self.split and stage is not None else []
 
     def work(self, name: str, *shape, dtype: str = "T") -> str:
         return self.tensor(name, *shape, dtype=dtype, region="work")
@@ -54,8 +75,8 @@ class _Builder:
         self.tensors[name] = Tensor(name, shape, self.network.dtype if dtype == "T" else dtype, region)
         return name
 
-    def call(self, kernel: str, *arguments, of: str, slice: int | None = None) -> None:
-        self.add(self._op(kernel, arguments, of, slice=slice))
+    def call(self, kernel: str, *arguments, of: str, rows: int = 0, slice: int | None = None) -> None:
+        self.add(self._op(kernel, arguments, of, rows, slice))
 
     def add(self, *ops: Op) -> None:
         (self.commit if self.begun else self.ops).extend(ops)
@@ -68,7 +89,7 @@ class _Builder:
         for argument in arguments:
             if isinstance(argument, Scalar):
                 self.scalars[argument] = None
-        return Op(kernel, arguments, of, rows=rows, slice=slice, slices=0 if slice is None else self.slices)
+        return Op(kernel, arguments, of, rows=rows, slice=slice, slices=0 if slice is None else rows or self.slices)
 
     def shares(self, layout: params.Layout, begin: int, end: int) -> list[tuple[int | None, int, int]]:
         """Elements begin to end of a vector like "grads", as `slices.shares` divides them."""
@@ -153,6 +174,7 @@ class _Done:
     mean: str | None = None
     var: str | None = None
     op: int = 0               # the dropout's number
+    after: Stage | None = None
 
 
 def _activation(stage: Stage) -> tuple[int, float]:
@@ -174,7 +196,7 @@ def _plan_forward(b: _Builder, chain: Chain, x: str | Rows, *, training: bool, s
     dropouts = 0
     for i, stage in enumerate(chain.stages):
         last = out is not None and i == len(chain.stages) - 1
-        entry = _Done(stage, x, "")
+        entry = _Done(stage, x, "", after=chain.stages[i + 1] if i + 1 < len(chain.stages) else None)
         kept = training or not isinstance(x, str)  # the input has to stay as it is
         in_place = not kept or (stage.kind == "dropout" and isinstance(x, str) and _may_drop_in_place(done))
         if last:
@@ -211,8 +233,35 @@ def _may_drop_in_place(done: list[_Done]) -> bool:
 def _affine_forward(b, entry, y, z, training, seed):
     stage = entry.stage
     bias = f"{stage.name}/bias" if stage.layer.use_bias else None
+    ranges = b.ranges(stage)
+    if ranges:
+        _plan_by_ranges(b, entry, y, bias, ranges)
+        return
     b.call("affine_fwd", y, z, entry.x, f"{stage.name}/kernel", bias, *_activation(stage), b.precision,
            of="+".join(stage.layers))
+
+
+def _plan_by_ranges(b: _Builder, entry: _Done, y: str | Rows, bias: str | None, ranges: list[tuple[int, int]]) -> None:
+    """The product of one row, the inputs of each range apart; then the sum of all, by the ranges of the next stage."""
+    stage, x, of = entry.stage, entry.x, "+".join(entry.stage.layers)
+    sums = [b.work(f"{stage.name}.y.{index}", "m", stage.width) for index in range(len(ranges))]
+    for index, (begin, end) in enumerate(ranges):
+        part = Columns(x.tensor, begin, end, rows=True) if isinstance(x, Rows) else OneRow(x, begin, end)
+        b.call("affine_fwd", sums[index], None, part, Band(f"{stage.name}/kernel", begin, end), None if index else bias,
+               0, 0.0, b.precision, of=of, rows=len(ranges), slice=index)
+    after = b.ranges(entry.after)
+    for index, (begin, end) in enumerate(after):
+        total, *others, out = [OneRow(name, begin, end, flat=True) for name in (*sums, y)]
+        _plan_sum_of_ranges(b, stage, out, total, others, of=of, rows=len(after), slice=index)
+    if not after:
+        _plan_sum_of_ranges(b, stage, _flat(y), Flat(sums[0]), map(Flat, sums[1:]), of=of)
+
+
+def _plan_sum_of_ranges(b: _Builder, stage: Stage, out, total, others, **op) -> None:
+    """The stage's output of the sums over its ranges: a step of rate -1 along each adds it to the first."""
+    for other in others:
+        b.call("sgd_step", total, other, -1.0, 0.0, 0.0, 1.0, np.inf, **op)
+    b.call("activation_fwd", out, total, *_activation(stage), **op)
 
 
 def _batch_norm_forward(b, entry, y, z, training, seed):
@@ -668,10 +717,14 @@ def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: t
     return b.finish("evaluate", chain)
 
 
-def predict(network: Network, feed: Feed, batch: int, *, precision: int = 0) -> Plan:
-    """The plan of a batch's outputs, written to their rows of "data.out"; arguments as for `train`."""
+def predict(network: Network, feed: Feed, batch: int, *, precision: int = 0, split: bool = False) -> Plan:
+    """The plan of a batch's outputs, written to their rows of "data.out"; arguments as for `train`.
+
+    `split`: whether products of one row with large kernels are made by ranges of their inputs. It takes more ops, which
+    a walker in Python spends more time on than it saves.
+    """
     chain = fuse.chain(network)
-    b = _Builder(network, batch, precision)
+    b = _Builder(network, batch, precision, split=split)
     x = _plan_input(b, feed)
     out = Rows(b.tensor("data.out", "rows", chain.outputs, region="data"))
     _parameters(b, chain, params.layout(network))
