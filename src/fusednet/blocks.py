@@ -37,8 +37,8 @@ LARGE = 4 << 20
 WORTH = 512 << 10
 """The same where batches are short: where the bound squares fewer numbers of a batch than there are in such gradients.
 2026-11, Granite Rapids, network of job `mnist` (kernels of 1.6 and 1 MB), speed over that with whole gradients, 1 and
-2 threads: batches of 32 1.08 and 1.18, of 128 1.03 and 1.07 ("medium": 1.04 and 1.08), of 256 1.01 and 1.04; of 512,
-which are not short, 0.98 and 1.01. With kernels of 256 KB, too, `tabular` has 0.98 and 0.98, `book` 1.01 and 0.97."""
+2 threads: batches of 32 1.14 and 1.23, of 128 1.03 and 1.06 ("medium": 1.05 and 1.10), of 256 0.97 and 1.04; of 512,
+which are not short, 1.00 and 1.01. With kernels of 256 KB, too, `tabular` has 0.98 and 0.98, `book` 1.01 and 0.97."""
 
 LARGE_PENALIZED = 1 << 20
 """The same where a penalty sums the squares of the weights anyway."""
