@@ -70,22 +70,24 @@ def near(found, wanted) -> bool:
 # ---- which products --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("inputs", "width", "dtype", "wanted"), [
-    (784, 512, "float32", [(0, 208), (208, 416), (416, 624), (624, 784)]),
-    (784, 100, "float32", []),
-    (784, 100, "float64", [(0, 400), (400, 784)]),
-    (4096, 4096, "float32", [(begin, begin + 512) for begin in range(0, 4096, 512)]),
-    (24, 100_000, "float32", []),
-    (40, 100_000, "float32", [(0, 32), (32, 40)]),
+@pytest.mark.parametrize(("widths", "dtype", "wanted"), [
+    ((784, 512, 512, 10), "float32", {"dense": [(0, 400), (400, 784)], "dense_1": [(0, 256), (256, 512)]}),
+    ((784, 300), "float32", {}),
+    ((784, 300), "float64", {"dense": [(0, 400), (400, 784)]}),
+    ((1024, 1024), "float32", {"dense": [(begin, begin + 128) for begin in range(0, 1024, 128)]}),
+    ((1024, 1024, 1), "float32", {}),  # 4 KB too much
+    ((24, 20_000), "float32", {}),
+    ((40, 20_000), "float32", {"dense": [(0, 32), (32, 40)]}),
 ])  # fmt: skip
-def test_large_kernels_have_ranges(monkeypatch, inputs, width, dtype, wanted):
-    monkeypatch.setattr(split_k, "BYTES", 256 << 10)
-    network = fn.Sequential([fn.Dense(width)], dtype=dtype)
+def test_large_kernels_have_ranges_where_all_weights_may_stay(monkeypatch, widths, dtype, wanted):
+    monkeypatch.setattr(split_k, "BYTES", 512 << 10)
+    inputs, *units = widths
+    network = fn.Sequential([fn.Dense(width) for width in units], dtype=dtype)
     network.compile("sgd", "mse")
     network.build(inputs)
-    (stage,) = fuse.chain(network.network).stages
-    assert split_k.ranges(stage, 1, dtype) == wanted
-    assert split_k.ranges(stage, 2, dtype) == []
+    chain = fuse.chain(network.network)
+    assert split_k.ranges(chain, 1, dtype) == wanted
+    assert split_k.ranges(chain, 2, dtype) == {}
 
 
 def test_only_rows_that_are_predicted_alone_by_a_walker_that_is_not_python(native):
@@ -101,7 +103,7 @@ def test_only_rows_that_are_predicted_alone_by_a_walker_that_is_not_python(nativ
 def test_threads_meet_once_a_layer(native):
     made = network("relu")
     ops = made.plan("predict", batch=1).ops
-    first, second, third = (len(split_k.ranges(stage, 1, "float32")) for stage in fuse.chain(made.network).stages[:3])
+    first, second, third = map(len, split_k.ranges(fuse.chain(made.network), 1, "float32").values())
     sums = first * second  # each range of the second layer adds up all of the first, and applies relu
     assert [op.end for op in ops[:first]] == [first] * first
     behind = first + sums + second
@@ -114,7 +116,7 @@ def test_threads_meet_once_a_layer(native):
 def test_ranges_of_others_wait():
     """A part that reads what another one's range has made begins a phase, and an op without ranges too."""
     made = network("relu")
-    b = planner._Builder(made.network, 1, split=True)
+    b = planner._Builder(made.network, 1)
     b.work("y", "m", 64)
     b.work("z", "m", 64)
 
@@ -153,16 +155,16 @@ def test_wrong_ranges_are_seen(native, lost, monkeypatch):
     among = made.predict(np.repeat(x, 2, axis=0))[:1]
     right = split_k.ranges
 
-    def wrong(stage, batch, dtype):
-        found = right(stage, batch, dtype)
-        if not found:
-            return found
-        first = stage.inputs == FEATURES
-        if lost == "the last inputs" and first:
-            return [*found[:-1], (found[-1][0], found[-1][1] - 1)]
-        if lost == "a range of the next layer" and not first:
-            return found[:-1]
-        return [(0, found[0][1]), (found[1][0] - 1, found[1][1]), *found[2:]] if lost == "inputs twice" else found
+    def wrong(chain, batch, dtype):
+        found = right(chain, batch, dtype)
+        first, second = found["dense"], found["dense_1"]
+        if lost == "the last inputs":
+            first[-1] = (first[-1][0], first[-1][1] - 1)
+        elif lost == "a range of the next layer":
+            second.pop()
+        else:
+            first[1] = (first[1][0] - 1, first[1][1])
+        return found
 
     monkeypatch.setattr(split_k, "ranges", wrong)
     assert not near(made.predict(x), among)

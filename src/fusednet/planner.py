@@ -61,11 +61,11 @@ class _Builder:
     sums: list[str] = field(default_factory=lambda: list(FIRST_SUMS))
     begun: bool = False  # whether what lasts changes from now on
     slices: int = 0  # of the batch, whose gradients are made apart (slices.py)
-    split: bool = False  # whether the products of one row are made by ranges of their inputs (split_k.py)
+    ranges: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # of inputs (split_k.py)
 
-    def ranges(self, stage: Stage | None) -> list[tuple[int, int]]:
-        """Of the inputs of a stage whose product is made so."""
-        return split_k.ranges(stage, self.batch, self.network.dtype) if self.split and stage is not None else []
+    def ranges_of(self, stage: Stage | None) -> list[tuple[int, int]]:
+        """Of the inputs of a stage whose product is made by ranges of them."""
+        return self.ranges.get(stage.name, []) if stage is not None and stage.kind == "affine" else []
 
     def work(self, name: str, *shape, dtype: str = "T") -> str:
         return self.tensor(name, *shape, dtype=dtype, region="work")
@@ -233,7 +233,7 @@ def _may_drop_in_place(done: list[_Done]) -> bool:
 def _affine_forward(b, entry, y, z, training, seed):
     stage = entry.stage
     bias = f"{stage.name}/bias" if stage.layer.use_bias else None
-    ranges = b.ranges(stage)
+    ranges = b.ranges_of(stage)
     if ranges:
         _plan_by_ranges(b, entry, y, bias, ranges)
         return
@@ -249,7 +249,7 @@ def _plan_by_ranges(b: _Builder, entry: _Done, y: str | Rows, bias: str | None, 
         part = Columns(x.tensor, begin, end, rows=True) if isinstance(x, Rows) else OneRow(x, begin, end)
         b.call("affine_fwd", sums[index], None, part, Band(f"{stage.name}/kernel", begin, end), None if index else bias,
                0, 0.0, b.precision, of=of, rows=len(ranges), slice=index)
-    after = b.ranges(entry.after)
+    after = b.ranges_of(entry.after)
     for index, (begin, end) in enumerate(after):
         total, *others, out = [OneRow(name, begin, end, flat=True) for name in (*sums, y)]
         _plan_sum_of_ranges(b, stage, out, total, others, of=of, rows=len(after), slice=index)
@@ -724,7 +724,7 @@ def predict(network: Network, feed: Feed, batch: int, *, precision: int = 0, spl
     a walker in Python spends more time on than it saves.
     """
     chain = fuse.chain(network)
-    b = _Builder(network, batch, precision, split=split)
+    b = _Builder(network, batch, precision, ranges=split_k.ranges(chain, batch, network.dtype) if split else {})
     x = _plan_input(b, feed)
     out = Rows(b.tensor("data.out", "rows", chain.outputs, region="data"))
     _parameters(b, chain, params.layout(network))

@@ -9,38 +9,48 @@ b) Each range makes a sum of its own for all outputs; they are added, in one ord
    next layer's inputs a thread adds up those that its own ranges take, so that threads meet once a layer, as otherwise.
 c) The ranges do not depend on the number of threads: nor do the bits. They are other bits than those of the same row
    among many, which are summed without a break.
-d) 2026-11, Granite Rapids (two cores, 2 MB of second level each), a row of 784-512-512-10 from array to array, on two
-   threads: 33 to 41 us without ranges; two for each kernel 16, four 17 to 18, eight 20; on one thread, which reads all
-   from the third level, 71 and 72. 784-1024-1024-10, of which half does not stay either: 150; 115, 132, 134.
+d) Only where all weights together may stay in the second levels of some cores: what comes from the third comes faster
+   by outputs. 2026-11, Granite Rapids (two cores, 2 MB of second level each), a row from array to array, microseconds
+   on two threads without ranges and with them, medians of seven processes: 784-512-512-10 (2.7 MB) 37 and 17,
+   1024-512-10 20 and 11, 256-512-512-1 12 and 9; 784-1024-1024-10 (7.4 MB) would take 117 and 134,
+   1024-2048-2048-2048-1000 767 and 890. On one thread 0.97 to 1.07 of the speed. With twice as many ranges 17, 12, 10.
+   Not measured: more than two cores, and cores with less of a second level.
 """
 
 import numpy as np
 
-from fusednet.fuse import Stage
+from fusednet.fuse import Chain
 
-BYTES = 256 << 10
+LARGEST = 4 << 20
+"""Bytes of all weights of a network whose products are made so, at most."""
+
+BYTES = 512 << 10
 """Of a range's weights at least."""
-
-MOST = 8
-"""Ranges, which is how many threads have some: a power of two, so that two, four or eight have as many each."""
 
 _GRAIN = 16  # inputs: a range of them begins at a vector
 
 
-def ranges(stage: Stage, batch: int, dtype: str) -> list[tuple[int, int]]:
-    """Begin and end of the ranges of inputs whose products are made apart; empty where all are made together.
+def ranges(chain: Chain, batch: int, dtype: str) -> dict[str, list[tuple[int, int]]]:
+    """Begin and end of the ranges of inputs whose products are made apart, by the names of the stages that have some.
+
+    Their number is a power of two, so that two, four or eight threads have as many each.
 
     Parameters
     ----------
-    stage : Stage
+    chain : Chain
     batch : int
     dtype : str
     """
-    if batch != 1 or stage.kind != "affine":
-        return []
-    count = min(MOST, stage.inputs * stage.width * np.dtype(dtype).itemsize // BYTES, stage.inputs // _GRAIN)
-    if count < 2:
-        return []
-    count = 1 << count.bit_length() - 1
-    each = -(-stage.inputs // (count * _GRAIN)) * _GRAIN
-    return [(begin, min(begin + each, stage.inputs)) for begin in range(0, stage.inputs, each)]
+    itemsize = np.dtype(dtype).itemsize
+    affine = [stage for stage in chain.stages if stage.kind == "affine"]
+    if batch != 1 or sum(stage.inputs * stage.width for stage in affine) * itemsize > LARGEST:
+        return {}
+    counts = {stage.name: min(stage.inputs * stage.width * itemsize // BYTES, stage.inputs // _GRAIN)
+              for stage in affine}
+    return {stage.name: _divided(stage.inputs, 1 << counts[stage.name].bit_length() - 1)
+            for stage in affine if counts[stage.name] >= 2}
+
+
+def _divided(inputs: int, count: int) -> list[tuple[int, int]]:
+    each = -(-inputs // (count * _GRAIN)) * _GRAIN
+    return [(begin, min(begin + each, inputs)) for begin in range(0, inputs, each)]
