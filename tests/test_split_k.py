@@ -10,7 +10,8 @@ import pytest
 import fusednet as fn
 from fusednet import backends, fuse, phases, planner, split_k
 from fusednet.backends import interp
-from fusednet.plan import Band, Columns, OneRow
+from fusednet.bind import Binder
+from fusednet.plan import Band, Columns, OneRow, cost
 
 FEATURES = 70
 NETWORKS = {
@@ -20,6 +21,7 @@ NETWORKS = {
     "others between": (fn.Normalization(mean=0.5, variance=2.0), fn.Dense(66), fn.BatchNormalization(),
                        fn.Activation("gelu"), fn.Dropout(0.3), fn.Dense(64, use_bias=False, activation="elu"),
                        fn.Dense(64, activation="selu"), fn.Dense(5, activation="sigmoid")),
+    "softmax": (fn.Dense(200, activation="softmax"),),  # wider than its inputs
     "smooth": (fn.Dense(64, activation="swish"), fn.Dense(64, activation="softplus"), fn.Dense(1)),
 }
 
@@ -28,6 +30,7 @@ NETWORKS = {
 def as_it_was(monkeypatch):
     monkeypatch.setattr(backends, "_current", None)
     monkeypatch.setattr(split_k, "BYTES", 64)
+    monkeypatch.setattr(split_k, "LEAST", 16)
     before = fn.get_num_threads()
     fn.set_num_threads(1)
     yield
@@ -71,16 +74,18 @@ def near(found, wanted) -> bool:
 
 
 @pytest.mark.parametrize(("widths", "dtype", "wanted"), [
-    ((784, 512, 512, 10), "float32", {"dense": [(0, 400), (400, 784)], "dense_1": [(0, 256), (256, 512)]}),
+    ((784, 512, 512, 10), "float32", {"dense": [(0, 384), (384, 784)], "dense_1": [(0, 256), (256, 512)]}),
     ((784, 300), "float32", {}),
-    ((784, 300), "float64", {"dense": [(0, 400), (400, 784)]}),
+    ((784, 300), "float64", {"dense": [(0, 384), (384, 784)]}),
     ((1024, 1024), "float32", {"dense": [(begin, begin + 128) for begin in range(0, 1024, 128)]}),
     ((1024, 1024, 1), "float32", {}),  # 4 KB too much
-    ((24, 20_000), "float32", {}),
-    ((40, 20_000), "float32", {"dense": [(0, 32), (32, 40)]}),
+    ((255, 4000), "float32", {}),
+    ((280, 3000), "float32", {"dense": [(0, 128), (128, 280)]}),
+    ((600, 1000), "float32", {"dense": [(0, 144), (144, 288), (288, 448), (448, 600)]}),
 ])  # fmt: skip
 def test_large_kernels_have_ranges_where_all_weights_may_stay(monkeypatch, widths, dtype, wanted):
     monkeypatch.setattr(split_k, "BYTES", 512 << 10)
+    monkeypatch.setattr(split_k, "LEAST", 128)
     inputs, *units = widths
     network = fn.Sequential([fn.Dense(width) for width in units], dtype=dtype)
     network.compile("sgd", "mse")
@@ -111,6 +116,25 @@ def test_threads_meet_once_a_layer(native):
     assert {op.rows for op in ops[:first]} == {first} and {op.rows for op in ops[first:behind]} == {second}
     assert [op.slice for op in ops[first : first + sums]] == [i for i in range(second) for _ in range(first)]
     assert ops[0].most(64) == first and third == 2
+    assert not any(op.by_rows for op in ops[:behind])
+
+
+def test_each_range_is_one_parts_when_it_is_bound(native):
+    made = network("relu")
+    plan = made.plan("predict", batch=1)
+    arrays = {"data.x": rows(1), "data.out": np.empty((1, 3), np.float32)}
+    bound = Binder(plan, arrays, made.memory.named(), made.memory.arena(plan.arena, plan.mode), 2).program(1).ops
+    ranges = [(op, given) for op, given in zip(bound, plan.ops, strict=True) if given.is_range]
+    assert len(ranges) > 8
+    for op, given in ranges:
+        assert (op.rows, op.slices, op.slice, op.end) == (given.rows, given.rows, given.slice, given.end)
+
+
+def test_ranges_cost_what_the_product_costs(native):
+    made = network("relu")
+    one, two = (sum(cost(op, plan.tensors, plan.batch) for op in plan.ops if op.kernel == "affine_fwd")
+                for plan in (made.plan("predict", batch=1), made.plan("predict", batch=2)))
+    assert 0.45 < one / two < 0.6
 
 
 def test_ranges_of_others_wait():

@@ -255,7 +255,7 @@ def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tup
         if op.kernel not in KERNELS:
             made.append(BoundOp(op.kernel, arguments))
             continue
-        alone = 0 < op.rows < _LEAST_ROWS * threads and op.slice is None
+        alone = 0 < op.rows < _LEAST_ROWS * threads and not op.is_range
         work, end = (work if op.end == end and not alone else 0), op.end
         work += cost(op.kernel, arguments) if threads > 1 else 0
         divided = rows if op.by_rows else 0 if alone else op.rows

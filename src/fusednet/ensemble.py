@@ -154,7 +154,7 @@ class Ensemble:
         ----------
         x : array_like, (n, features)
         batch_size : int, optional
-            Rows at a time; does not change the result.
+            Rows at a time; does not change the result but for the last digits.
 
         Returns
         -------

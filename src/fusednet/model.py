@@ -587,7 +587,7 @@ class Sequential:
         ----------
         x : array_like, (n, features)
         batch_size : int, optional
-            Rows at a time; does not change the result.
+            Rows at a time; does not change the result but for the last digits.
         steps : int, optional
             Batches (of 32 rows, unless `batch_size` says another number); by default all.
         verbose : int

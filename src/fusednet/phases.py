@@ -14,7 +14,7 @@ c) By rows, each part reads all weights of a layer. Where they do not stay in a 
    steps those weights, and goes on to the same rows of the next block.
    A gradient by slices of the rows (slices.py) is an op for each slice, which the part that has these rows does alone.
    With ops of slices in it a phase is divided between slices only. Ops of the same slice never wait for each other.
-   So are the ranges of inputs in which the product of one row is made (split_k.py).
+   So it is with the ranges of inputs by which the product of one row is made (split_k.py): each is one part's.
 d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
    `deep` 0.98): its time goes into what the threads read of each other.
 e) Nor are phases by rows in tiles, each taken through all ops of the phase while it sits in the first cache: job
@@ -74,16 +74,11 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
 
 def _begins(op: Op, before: Op, tensors: dict[str, Tensor], batch: int) -> bool:
     """Whether a phase begins with `op`, whatever both touch."""
-    if _is_range(op) or _is_range(before):
-        return not (_is_range(op) and _is_range(before))
+    if op.is_range or before.is_range:
+        return not (op.is_range and before.is_range)
     if op.rows or before.rows:
         return not _same_block(op, before, tensors)
     return before.kernel in KERNELS and is_large(before, tensors, batch)
-
-
-def _is_range(op: Op) -> bool:
-    """Whether it works for a range of a product's inputs (split_k.py)."""
-    return op.slice is not None and op.rows > 0
 
 
 def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
@@ -94,8 +89,8 @@ def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
 
 @dataclass(slots=True)
 class _Access:
-    """What an op does to a tensor: all of it, or elements begin to end of a flat one; `rows`: each part to its share of
-    the batch's rows ("m") or of so many."""
+    """What an op does to a tensor: all of it, or elements begin to end of a flat one or of one row; `rows`: each part to
+    its share of the batch's rows ("m") or of so many."""
 
     tensor: Tensor
     begin: int
@@ -117,7 +112,7 @@ class _Looked:
     def __init__(self, op: Op, tensors: dict[str, Tensor]):
         self.op = op
         self.kernel: Kernel | None = KERNELS.get(op.kernel)
-        self.rows: str | int | None = None if _is_range(op) else op.rows or None
+        self.rows: str | int | None = None if op.is_range else op.rows or None
         self.accesses: list[_Access] = []
         self.touched: set[str] = set()
         self.written: set[str] = set()
@@ -137,7 +132,7 @@ class _Looked:
         ):
             self.rows = "m"
         size = next(parameter.shape[0] for parameter in self.kernel.parameters if parameter.written)
-        if op.slice is not None and not _is_range(op):
+        if op.slice is not None and not op.is_range:
             self.rows, size = "m", "m"
         for parameter, argument, tensor in named:
             part = (argument.begin, argument.end) if isinstance(argument, (OneRow, Part)) else (0, float("inf"))
@@ -155,7 +150,7 @@ class _Looked:
         if self.written.isdisjoint(other.touched) and other.written.isdisjoint(self.touched):
             return True
         loads = any(isinstance(argument, Loaded) for argument in self.op.arguments)  # before its phase begins
-        if not self.kernel.split and not other.kernel.split and not loads:
+        if not self.kernel.split and not other.kernel.split and self.op.slice == other.op.slice and not loads:
             return True  # the same thread does both, in order
         if self.op.slice is not None and self.op.slice == other.op.slice:
             return True  # the same part does both, in order

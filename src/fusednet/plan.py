@@ -188,6 +188,11 @@ class Op:
     slice: int | None = None
     slices: int = 0
 
+    @property
+    def is_range(self) -> bool:
+        """Whether it works for a range of a product's inputs."""
+        return self.slice is not None and self.rows > 0
+
     def most(self, threads: int) -> int:
         """Between how many of so many threads its phase can be divided."""
         return min(threads, self.slices) if self.slices else threads

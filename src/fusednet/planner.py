@@ -65,6 +65,7 @@ class _Builder:
 
     def ranges_of(self, stage: Stage | None) -> list[tuple[int, int]]:
         """Of the inputs of a stage whose product is made by ranges of them."""
+        # a softmax that ends an affine stage has its name
         return self.ranges.get(stage.name, []) if stage is not None and stage.kind == "affine" else []
 
     def work(self, name: str, *shape, dtype: str = "T") -> str:
@@ -243,6 +244,7 @@ def _affine_forward(b, entry, y, z, training, seed):
 
 def _plan_by_ranges(b: _Builder, entry: _Done, y: str | Rows, bias: str | None, ranges: list[tuple[int, int]]) -> None:
     """The product of one row, the inputs of each range apart; then the sum of all, by the ranges of the next stage."""
+    assert b.batch == 1  # so columns of a matrix are elements of a vector
     stage, x, of = entry.stage, entry.x, "+".join(entry.stage.layers)
     sums = [b.work(f"{stage.name}.y.{index}", "m", stage.width) for index in range(len(ranges))]
     for index, (begin, end) in enumerate(ranges):

@@ -7,6 +7,7 @@ a) What one row costs is that all weights are read. Divided by outputs, a thread
    which then does not keep them until the next row comes. Divided by inputs, it reads rows one behind the other.
 b) Each range makes a sum of its own for all outputs; they are added, in one order, by whoever needs them next: of the
    next layer's inputs a thread adds up those that its own ranges take, so that threads meet once a layer, as otherwise.
+   Where the next layer has no ranges, one thread adds them all.
 c) The ranges do not depend on the number of threads: nor do the bits. They are other bits than those of the same row
    among many, which are summed without a break.
 d) Only where all weights together may stay in the second levels of some cores: what comes from the third comes faster
@@ -17,15 +18,20 @@ d) Only where all weights together may stay in the second levels of some cores: 
    Not measured: more than two cores, and cores with less of a second level.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from fusednet.fuse import Chain
 
 LARGEST = 4 << 20
-"""Bytes of all weights of a network whose products are made so, at most."""
+"""Bytes of all kernels of a network whose products are made so, at most."""
 
 BYTES = 512 << 10
 """Of a range's weights at least."""
+
+LEAST = 128
+"""Inputs of a range: for each a sum of all outputs is written, and read again."""
 
 _GRAIN = 16  # inputs: a range of them begins at a vector
 
@@ -45,12 +51,12 @@ def ranges(chain: Chain, batch: int, dtype: str) -> dict[str, list[tuple[int, in
     affine = [stage for stage in chain.stages if stage.kind == "affine"]
     if batch != 1 or sum(stage.inputs * stage.width for stage in affine) * itemsize > LARGEST:
         return {}
-    counts = {stage.name: min(stage.inputs * stage.width * itemsize // BYTES, stage.inputs // _GRAIN)
+    counts = {stage.name: min(stage.inputs * stage.width * itemsize // BYTES, stage.inputs // LEAST)
               for stage in affine}
     return {stage.name: _divided(stage.inputs, 1 << counts[stage.name].bit_length() - 1)
             for stage in affine if counts[stage.name] >= 2}
 
 
 def _divided(inputs: int, count: int) -> list[tuple[int, int]]:
-    each = -(-inputs // (count * _GRAIN)) * _GRAIN
-    return [(begin, min(begin + each, inputs)) for begin in range(0, inputs, each)]
+    bounds = [inputs * i // (count * _GRAIN) * _GRAIN for i in range(count)]
+    return list(pairwise((*bounds, inputs)))
