@@ -453,6 +453,23 @@ def test_networks_that_would_write_one_file_are_refused_before_any_training(tmp_
     fit_many(CONFIGS[:1], X, Y, build=build, callbacks=[fn.CSVLogger(path), fn.CSVLogger(path)])  # its own business
 
 
+def test_estimators_that_would_write_one_file_are_refused_before_any_training(tmp_path):
+    ours, pipeline = pytest.importorskip("fusednet.sklearn"), pytest.importorskip("sklearn.pipeline")
+    path = tmp_path / "log.csv"
+
+    def estimator(*callbacks):
+        return ours.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, random_state=0, callbacks=list(callbacks))
+
+    logs = estimator(fn.CSVLogger(path))
+    with pytest.raises(ValueError, match=r"CSVLogger writes '.*' for network 0, fold 0 and for .* fold 1; wanted"):
+        fit_many([logs], X, Y, folds=2)
+    with pytest.raises(ValueError, match=r"CSVLogger writes '.*log\.csv' for network 0 and for network 1; wanted"):
+        fit_many([logs, pipeline.make_pipeline(estimator(fn.CSVLogger(path)))], X, Y)
+    assert not list(tmp_path.iterdir())
+    fit_many([logs, estimator(fn.CSVLogger(tmp_path / "other.csv")), estimator()], X, Y)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["log.csv", "other.csv"]
+
+
 class Stop(fn.callbacks.Callback):
     def __init__(self, epochs):
         self.epochs = epochs

@@ -583,6 +583,23 @@ def test_preset_stands_back_where_a_parameter_is_given():
     assert estimator.get_params()["hidden_layer_sizes"] == (100,)
 
 
+def test_callbacks_that_cannot_do_for_an_estimator_what_they_do_for_a_network_are_refused(tmp_path):
+    logs = callbacks.CSVLogger(tmp_path / "log.csv")
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "best.safetensors")
+    backup = callbacks.BackupAndRestore(tmp_path / "kept")
+    for given, networks in ((backup, 1), ([logs, backup], 1), ([backup], 2)):
+        model = ours.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, n_estimators=networks, callbacks=given)
+        with pytest.raises(ValueError, match=r"BackupAndRestore puts back a network, but not .*; wanted"):
+            model.fit(X_REG, Y_REG)
+        assert not hasattr(model, "coefs_")
+    for given in (logs, checkpoint):
+        with pytest.raises(ValueError, match=r"writes '.*', and each of n_estimators=3 .*; wanted n_estimators=1"):
+            ours.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, n_estimators=3, callbacks=[given]).fit(X_REG, Y_REG)
+    assert not list(tmp_path.iterdir())
+    ours.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, callbacks=[logs, checkpoint]).fit(X_REG, Y_REG)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+
+
 def test_callbacks_and_time():
     x, y = _digits(10)
     seen = []

@@ -236,8 +236,9 @@ def test_the_task_can_be_said():
     ("values", "message"),
     [
         ([None] * 9, "has no values: all 9 rows"),
-        (["a"] * 9, "is a in all rows"),
-        ([2.5, np.inf, 2.5], "is 2.5 in all rows"),
+        (["a"] * 9, "is a in all rows; there"),
+        ([2.5, np.inf, 2.5], "is 2.5 in all rows that have one, 1 are without it; there"),
+        (["no", None, "no", None, "no"], "is no in all rows that have one, 2 are without it; there"),
         ([f"{i}" for i in range(9)], "9 different values in 9 rows"),
     ],
 )

@@ -111,6 +111,12 @@ class EstimatorJob(Job):
     rows: tuple = ()
     held: tuple | None = None
     callbacks: list = field(default_factory=list)
+    REMEDY = "estimators with a callback each, and none that writes where there are folds"
+
+    def callbacks_of_its_own(self) -> list:
+        """Those in its parameters, and in those of the estimators in it."""
+        found = [value for name, value in self.estimator.get_params().items() if name.split("__")[-1] == "callbacks"]
+        return [one for value in found for one in (value if isinstance(value, (list, tuple)) else [value])]
 
     @property
     def work(self) -> int:

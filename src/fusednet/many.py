@@ -430,6 +430,7 @@ def _estimator_jobs(recruits: list[Recruit], shared: Shared, division: Division,
             own = None if seed is None else seed_of(seed, i, fold) if several else seed_of(seed, i)
             model = one.model if one.own and not several else with_params(one.model, {}, own)
             jobs.append(EstimatorJob(one.config, i, fold if several else None, model, rows, held))
+    _check_outputs(jobs)
     return jobs
 
 
@@ -438,15 +439,14 @@ def _check_outputs(jobs: list[Job]) -> None:
     writers: dict[str, str] = {}
     for job in jobs:
         network = f"network {job.index}" + ("" if job.fold is None else f", fold {job.fold}")
-        for callback in job.callbacks:
+        for callback in job.callbacks_of_its_own():
             path = getattr(callback, "writes_to", None)
             if path is None:
                 continue
             other = writers.setdefault(os.path.abspath(path), network)
             if other != network:
                 raise ValueError(f"fit_many: {type(callback).__name__} writes {path!r} for {other} and "
-                                 f"for {network}; wanted a file for each: callbacks may be a function, which is called "
-                                 "for each network, or stand in the configs")
+                                 f"for {network}; wanted a file for each: {job.REMEDY}")
 
 
 def callbacks_of(given) -> list:

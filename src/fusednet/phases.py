@@ -89,8 +89,8 @@ def _same_block(op: Op, before: Op, tensors: dict[str, Tensor]) -> bool:
 
 @dataclass(slots=True)
 class _Access:
-    """What an op does to a tensor: all of it, or elements begin to end of a flat one or of one row; `rows`: each part to
-    its share of the batch's rows ("m") or of so many."""
+    """What an op does to a tensor: all of it, or elements begin to end of a flat one or of one row; `rows`: each part
+    to its share of the batch's rows ("m") or of so many."""
 
     tensor: Tensor
     begin: int

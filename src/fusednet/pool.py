@@ -80,6 +80,11 @@ class NetworkJob(Job):
     data: Data | None = None
     options: dict = field(default_factory=dict)
     callbacks: list = field(default_factory=list)
+    REMEDY = "callbacks may be a function, which is called for each network, or stand in the configs"
+
+    def callbacks_of_its_own(self) -> list:
+        """Its `callbacks`."""
+        return self.callbacks
 
     @property
     def work(self) -> int:

@@ -248,7 +248,9 @@ def target(frame, name: str, task: str | None = None, path="the table") -> Targe
     rows, values = target_values(frame, name, path)
     found = np.unique(values)
     if len(found) == 1:
-        raise ValueError(f"the target {name!r} is {found[0]!s} in all rows; there is nothing to learn")
+        missing = len(frame) - len(values)
+        without = f" that have one, {missing} are without it" if missing else ""
+        raise ValueError(f"the target {name!r} is {found[0]!s} in all rows{without}; there is nothing to learn")
     kind, why = _task(values, found)
     if task is not None:
         why = "as asked for"

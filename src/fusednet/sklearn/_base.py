@@ -28,7 +28,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fusednet.callbacks import CallbackList
+from fusednet.callbacks import BackupAndRestore, CallbackList
 from fusednet.model import Sequential
 from fusednet.objective import Objective
 from fusednet.optimizers import OPTIMIZERS, Optimizer
@@ -56,6 +56,20 @@ def store(estimator, arguments: dict) -> None:
     for name, value in arguments.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
+
+
+def _check_callbacks(parameters: dict) -> None:
+    """Refuse what is no callback, and those that cannot do for an estimator what they do for a network."""
+    for callback in CallbackList(parameters["callbacks"]).callbacks:
+        if isinstance(callback, BackupAndRestore):
+            raise ValueError("callbacks: BackupAndRestore puts back a network, but not what the estimator knows of its "
+                             "training (n_iter_, loss_curve_, the order of rows, the best weights); wanted callbacks "
+                             "without it: partial_fit or warm_start go on from an estimator that was pickled")
+        path = getattr(callback, "writes_to", None)
+        if path is not None and parameters["n_estimators"] > 1:
+            raise ValueError(f"callbacks: {type(callback).__name__} writes {path!r}, and each of "
+                             f"n_estimators={parameters['n_estimators']} networks would write it anew; wanted "
+                             "n_estimators=1, or callbacks that write no file")
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
@@ -149,7 +163,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _fit(self, X, y, sample_weight, validation, incremental=False):
         parameters = resolve(self)
         _build.hidden(parameters)
-        CallbackList(parameters["callbacks"])  # refuses what is none
+        _check_callbacks(parameters)
         if parameters["n_estimators"] > 1:
             with self._unchanged_by_errors():
                 return self._fit_members(X, y, sample_weight, validation, incremental, parameters)

@@ -78,7 +78,8 @@ validation_metric : {"score", "loss"}, default "score"
 restore_best_weights : bool, default True
     Whether early stopping takes the best weights, or leaves the last.
 callbacks : list of Callback, optional
-    Of `fusednet.callbacks`; they are told of each epoch, or each iteration of "lbfgs", which has no steps.
+    Of `fusednet.callbacks`; they are told of each epoch, or each iteration of "lbfgs", which has no steps. Not
+    `BackupAndRestore`, which knows networks only; with `n_estimators` above 1 none that writes a file.
 max_time : float, optional
     Seconds after which the training ends; of `n_estimators` networks each has its share of them.
 n_threads : int, optional
