@@ -22,6 +22,7 @@ d) A block is a range of rows of the kernel: its place in the flat vector is one
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -133,14 +134,14 @@ def plan_bound(b, done: list, dy: str, layout: params.Layout) -> None:
     # the bound is kept so many times larger that doubles overflow where it is too large
     scale = np.finfo(np.float64).max / _MOST[b.network.dtype]
     growth = _growth([entry.stage for entry in done])
-    bound = _times_norm(b, "dy", Flat(dy), _of_rows(b, "dy", b.tensors[dy].shape[1]), scale * growth)
+    norms = [_Norm("dy", Flat(dy), _of_rows(b, "dy", b.tensors[dy].shape[1]), goes_on=True)]
     first = next(i for i, entry in enumerate(done) if entry.stage.has_parameters)
     for i in range(len(done) - 1, first - 1, -1):
         entry, stage = done[i], done[i].stage
         if not stage.has_parameters:
             continue
         x = Rows(entry.x.tensor, flat=True) if isinstance(entry.x, Rows) else Flat(entry.x)
-        _times_norm(b, f"{stage.name}.x", x, _of_rows(b, f"{stage.name}.x", stage.inputs), bound)
+        norms.append(_Norm(f"{stage.name}.x", x, _of_rows(b, f"{stage.name}.x", stage.inputs)))
         if i > first:
             name = f"{stage.name}/kernel" if stage.kind == "affine" else f"{stage.name}/gamma"
             partial = f"{name}.square_sums"
@@ -148,21 +149,36 @@ def plan_bound(b, done: list, dy: str, layout: params.Layout) -> None:
             known = partial in b.tensors  # a penalty has them too
             if not known:
                 b.work(partial, chunks(at.size), dtype="float64")
-            bound = _times_norm(b, name, None if known else Part("params", at.begin, at.end), partial, bound)
+            norms.append(_Norm(name, None if known else Part("params", at.begin, at.end), partial, goes_on=True))
+    for norm in norms:  # all of them side by side: threads meet once
+        if norm.x is not None:
+            b.call("square_sums", norm.partial, norm.x, of=norm.of)
+    bound: float | Loaded = scale * growth
+    for norm in norms:
+        product = _times_norm(b, norm, bound)
+        bound = product if norm.goes_on else bound
+
+
+class _Norm(NamedTuple):
+    """A factor of the bound, and whether those after it are bounded by it too; x None: its sums of squares, in
+    `partial`, are made elsewhere."""
+
+    of: str
+    x: Flat | Part | Rows | None
+    partial: str | Chunks
+    goes_on: bool = False
 
 
 def _of_rows(b, name: str, columns: int) -> Chunks:
     return Chunks(b.work(f"{name}.square_sums", chunks(b.batch * columns), dtype="float64"), columns)
 
 
-def _times_norm(b, name: str, x, partial, factor) -> Loaded:
-    """`factor` times the norm of x, checked; x None: its sums of squares are in `partial`."""
-    if x is not None:
-        b.call("square_sums", partial, x, of=name)
-    scale, norm = (b.work(f"{name}.bound {what}", 1, dtype="float64") for what in ("scale", "norm"))
-    b.call("clip_scale", scale, norm, partial, np.inf, factor, of=name)
-    b.call("check", norm, of="bound")
-    return Loaded(norm)
+def _times_norm(b, norm: _Norm, bound: float | Loaded) -> Loaded:
+    """`bound` times the norm, checked."""
+    scale, product = (b.work(f"{norm.of}.bound {what}", 1, dtype="float64") for what in ("scale", "norm"))
+    b.call("clip_scale", scale, product, norm.partial, np.inf, bound, of=norm.of)
+    b.call("check", product, of="bound")
+    return Loaded(product)
 
 
 def _growth(stages: Sequence[Stage]) -> float:
