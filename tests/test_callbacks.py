@@ -169,6 +169,22 @@ def test_unknown_monitor_lists_the_keys_before_training(make):
         train(make(monitor="val_los", mode="min"), epochs_of([1.0]))
 
 
+def test_a_training_that_one_callback_refuses_changes_none(tmp_path):
+    log, backup = tmp_path / "log.csv", tmp_path / "backup"
+    stopping = EarlyStopping()
+    train(stopping, epochs_of([7.0]))
+    others = [stopping, CSVLogger(log, append=True), BackupAndRestore(backup)]
+    with pytest.raises(ValueError, match="'nope'; known"):
+        train([*others, ReduceLROnPlateau("nope", mode="min")], epochs_of([1.0]))
+    assert stopping.best == 7.0 and not log.exists() and not backup.exists()
+
+
+def test_a_backup_is_not_made_where_a_file_is(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="is a file; wanted the name of a folder"):
+        train(BackupAndRestore(tmp_path / "file"), epochs_of([1.0]))
+
+
 @pytest.mark.parametrize("make", MONITORS)
 def test_missing_validation_is_said(make):
     with pytest.raises(ValueError, match=r"known: loss, accuracy.*; there is no validation without validation_data"):

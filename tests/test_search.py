@@ -321,6 +321,15 @@ def test_a_study_goes_on_from_its_storage(tmp_path):
         bayesian(space, 9, storage=storage, name="digits", monitor="val_loss").run(deep, X, Y, validation_split=0.2)
 
 
+def test_a_search_that_is_refused_keeps_its_results(tmp_path):
+    search = bayesian(SPACE, 2, name="kept", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    results = search.run(build, X, Y, validation_split=0.2)
+    study, search.monitor = search.study, "val_loss"
+    with pytest.raises(ValueError, match="looks for the largest"):
+        search.run(build, X, Y, validation_split=0.2)
+    assert search.results is results and search.study is study and len(results.trials) == 2
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 def test_an_interrupted_study_has_no_trial_left_running():
     search = bayesian(SPACE, 40, batch=4)

@@ -351,6 +351,23 @@ def test_warm_start_in_another_dtype_keeps_what_was_learnt():
     assert estimator.model_.memory.state["m"].dtype == np.float32
 
 
+@pytest.mark.parametrize("wrong", [np.zeros((3, 3)), "words"])
+def test_weights_that_do_not_fit_change_none(wrong):
+    x, y = _digits(10)
+    estimator = ours.MLPClassifier((7,), max_iter=2, random_state=0).fit(x, y)
+    wanted, own = estimator.predict_proba(x), estimator.coefs_
+    wrong = np.full_like(own[1], wrong, dtype=object) if isinstance(wrong, str) else wrong
+    estimator.coefs_ = [own[0] * 0, wrong]
+    with pytest.raises(ValueError, match="coefs_ has an array of shape|could not convert"):
+        estimator.predict_proba(x)
+    estimator.coefs_ = own
+    assert np.array_equal(estimator.predict_proba(x), wanted)
+    first = own[0].copy()
+    estimator.coefs_ = [own[0][::-1], own[1]]  # a view of the network's own
+    estimator.predict_proba(x)
+    assert np.array_equal(estimator.coefs_[0], first[::-1])
+
+
 def test_a_cosine_begins_anew_in_a_warm_start():
     x, y = _digits(10)
     rates = []

@@ -4,8 +4,9 @@ Read by every file of the package.
 
 a) Methods that do nothing stand here under Keras's names; `overrides` tells whether a callback has its own, so that
    nothing is called for nothing.
-b) Two methods Keras does not have: `Callback.on_train_progress`, which the trainer calls when the native engine comes
-   back (about every 50 ms), and `Callback.on_train_interrupted`, in place of ``on_train_end`` after an exception.
+b) Three methods Keras does not have: `Callback.on_train_check`, where a training is refused before anything changes,
+   `Callback.on_train_progress`, which the trainer calls when the native engine comes back (about every 50 ms), and
+   `Callback.on_train_interrupted`, in place of ``on_train_end`` after an exception.
 """
 
 import sys
@@ -69,6 +70,9 @@ class Callback:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` gave. Called after ``on_train_begin``, which forgets."""
+
+    def on_train_check(self, logs=None) -> None:
+        """Before ``on_train_begin`` of any callback: raise what speaks against this training, and change nothing."""
 
     def on_train_begin(self, logs=None) -> None:
         """Before the first epoch."""

@@ -101,7 +101,7 @@ class ModelCheckpoint(Monitor):
         """The file, or the files."""
         return self.filepath
 
-    def on_train_begin(self, logs=None):
+    def on_train_check(self, logs=None):
         """Check the path, the key, and that the model can be saved."""
         if not self._fields:
             _refuse_folder(self.filepath)
@@ -254,9 +254,15 @@ class BackupAndRestore(Callback):
         """The number of steps; None where it saves at the end of each epoch."""
         return self._every
 
-    def on_train_begin(self, logs=None):
-        """Go on from the backup, if there is one; what cannot be saved is refused now."""
+    def on_train_check(self, logs=None):
+        """Check that there can be such a folder, and that the model can be saved."""
         self.model.content()
+        if os.path.exists(self.backup_dir) and not os.path.isdir(self.backup_dir):
+            raise NotADirectoryError(f"BackupAndRestore: backup_dir {self.backup_dir!r} is a file; wanted the name of "
+                                     "a folder")
+
+    def on_train_begin(self, logs=None):
+        """Go on from the backup, if there is one."""
         os.makedirs(self.backup_dir, exist_ok=True)
         if os.path.exists(self.path):
             self.model.load_training_state(self.path)

@@ -59,30 +59,33 @@ class CSVLogger(Callback):
         """The file."""
         return self.filename
 
-    def on_train_begin(self, logs=None):
+    def on_train_check(self, logs=None):
         """See whether the file can be written and, to append, whether its columns fit."""
         folder = os.path.dirname(self.filename) or "."
         if not os.path.isdir(folder):
             raise FileNotFoundError(f"CSVLogger: the folder {folder!r} of {self.filename!r} does not exist")
         if os.path.isdir(self.filename):
             raise IsADirectoryError(f"CSVLogger: filename {self.filename!r} is a folder; wanted the name of a file")
-        self._columns, self._fresh = None, not self.append
-        if self.append:
-            with open(self.filename, "a+", newline="", encoding="utf-8") as file:
-                file.seek(0)
-                self._columns = next(csv.reader(file, delimiter=self.separator), None)
-            self._fit(self.params.get("metrics") or ())
-
-    def _fit(self, keys) -> None:
-        """Make columns of the keys, or see that those there are will do."""
-        if self._columns is None:
-            return
-        missing = [key for key in ("epoch", *keys) if key not in self._columns]
-        if missing:
+        if not os.access(self.filename if os.path.exists(self.filename) else folder, os.W_OK):
+            raise PermissionError(f"CSVLogger: {self.filename!r} cannot be written")
+        columns = self._columns_there()
+        missing = [key for key in ("epoch", *(self.params.get("metrics") or ())) if key not in columns]
+        if columns and missing:
             raise ValueError(
-                f"CSVLogger: {self.filename!r} has the columns {self.separator.join(self._columns)}, but not "
+                f"CSVLogger: {self.filename!r} has the columns {self.separator.join(columns)}, but not "
                 f"{', '.join(missing)}; wanted a file with the columns of this training, or append=False"
             )
+
+    def on_train_begin(self, logs=None):
+        """Forget the training before."""
+        self._columns, self._fresh = self._columns_there() or None, not self.append
+
+    def _columns_there(self) -> list[str]:
+        """The columns of the file that is appended to; none where there is none, or nothing in it."""
+        if not self.append or not os.path.exists(self.filename):
+            return []
+        with open(self.filename, newline="", encoding="utf-8") as file:
+            return next(csv.reader(file, delimiter=self.separator), [])
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the line."""

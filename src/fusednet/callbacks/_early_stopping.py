@@ -81,9 +81,12 @@ class EarlyStopping(Monitor):
         self.wait = 0
         self.stopped_epoch = 0
 
-    def on_train_begin(self, logs=None):
-        """Forget the training before; check the key."""
+    def on_train_check(self, logs=None):
+        """Check the key."""
         self.check_monitor()
+
+    def on_train_begin(self, logs=None):
+        """Forget the training before."""
         self._forget()
 
     def on_epoch_end(self, epoch, logs=None):

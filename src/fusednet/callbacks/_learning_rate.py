@@ -67,9 +67,12 @@ class ReduceLROnPlateau(Monitor):
         """Whether the last change is so near that patience is not used up."""
         return self.cooldown_counter > 0
 
-    def on_train_begin(self, logs=None):
-        """Forget the training before; check the key."""
+    def on_train_check(self, logs=None):
+        """Check the key."""
         self.check_monitor()
+
+    def on_train_begin(self, logs=None):
+        """Forget the training before."""
         self._forget()
 
     def on_epoch_end(self, epoch, logs=None):

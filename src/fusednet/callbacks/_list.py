@@ -158,7 +158,9 @@ class CallbackList:
     # ---- the methods -------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None) -> None:
-        """Before the first epoch; a state that is loaded meanwhile is handed out at the end."""
+        """Before the first epoch, once all have checked that it may begin; a state that is loaded meanwhile is handed
+        out at the end."""
+        self.on_train_check(logs)
         self._beginning, self._waiting = True, None
         try:
             for method in self._calls["on_train_begin"]:

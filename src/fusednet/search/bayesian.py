@@ -117,20 +117,21 @@ class BayesianSearch:
                                  validation_split=validation_split, validation_data=validation_data, split=split,
                                  folds=folds, sample_weight=sample_weight, options=options)
         many._check_arguments(on_error, workers, {})
-        self.results = results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
+        results = goal.results(self.space, np.random.default_rng(self.seed), on_error)
         with _quiet(optuna):
-            self.study = study = self._study(optuna)
-            self._add_others(optuna)
-            self._check_space()
+            study = self._study(optuna, results)
+            self._add_others(optuna, study, results)
+            self._check_space(study)
+            self.results, self.study = results, study
             with _ended_by_its_sampler(study) as ended:
                 while not ended() and (missing := self.n_trials - _finished(optuna, study)) > 0:
                     self._batch(optuna, goal, min(missing, self.batch), told,
                                 {"workers": workers, "on_error": on_error, "progress": progress})
-                    self._add_others(optuna)
+                    self._add_others(optuna, study, results)
         return results
 
-    def _study(self, optuna):
-        monitor, upwards = self.results.monitor, self.results.upwards
+    def _study(self, optuna, results: Results):
+        monitor, upwards = results.monitor, results.upwards
         sampler, pruner = self.sampler, self.pruner
         if pruner == "median":
             pruner = optuna.pruners.MedianPruner()
@@ -151,16 +152,16 @@ class BayesianSearch:
         study.sampler = sampler or optuna.samplers.TPESampler(seed=many.seed_of(self.seed, begun))
         return study
 
-    def _add_others(self, optuna) -> None:
+    def _add_others(self, optuna, study, results: Results) -> None:
         """Take in what the study has from earlier runs and other processes."""
-        known = {trial.number for trial in self.results.trials}
-        for old in self.study.get_trials(deepcopy=False):
+        known = {trial.number for trial in results.trials}
+        for old in study.get_trials(deepcopy=False):
             if old.number not in known and (trial := _from_study(optuna, old, self.space)) is not None:
-                self.results.add(trial, [])
+                results.add(trial, [])
 
-    def _check_space(self) -> None:
+    def _check_space(self, study) -> None:
         """Optuna would refuse some changes of a space, but only when a trial is under way."""
-        for old in self.study.get_trials(deepcopy=False):
+        for old in study.get_trials(deepcopy=False):
             for name, one in self.space.items():
                 if name in old.distributions and not _goes_on(old.distributions[name], one):
                     raise ValueError(f"BayesianSearch: {name} is {one!r}, the study {self.name!r} has "

@@ -410,18 +410,20 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _take_weights(self) -> None:
         """Let the network have the arrays in `coefs_` and `intercepts_`, where they are not its own."""
-        taken, kernels = False, self._kernels()
+        kernels = self._kernels()
         coefs, intercepts = self.coefs_, self.intercepts_
         if not len(coefs) == len(intercepts) == len(kernels):
             name, given = ("coefs_", coefs) if len(coefs) != len(kernels) else ("intercepts_", intercepts)
             raise ValueError(f"{name} has {len(given)} arrays; wanted {len(kernels)}, one for each layer")
+        taken = []
         for (w, b), coef, intercept in zip(kernels, coefs, intercepts, strict=True):
             for own, given, name in ((w, coef, "coefs_"), (b, intercept, "intercepts_")):
                 if own is not given:
                     if np.shape(given) != own.shape:
                         raise ValueError(f"{name} has an array of shape {np.shape(given)}; wanted {own.shape}")
-                    own[...] = given
-                    taken = True
+                    taken.append((own, np.array(given, own.dtype)))  # a copy: it may be a view of another layer
+        for own, given in taken:
+            own[...] = given
         if taken:
             self._show_weights()
 
