@@ -55,3 +55,37 @@ def test_a_name_that_is_not_there_is_seen(document):
     found = blocks((ROOT / document).read_text(encoding="utf-8"))
     with pytest.raises((AttributeError, ImportError)):
         exec(re.sub(r"\b(Sequential|MLPClassifier|MultiLayerNetExtend)\b", r"\1Gone", "".join(found)), {})
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+FIGURES = {
+    "docs/peers.md": r"geometric\s+mean of (?P<mean>[\d.]+)\. ",
+    **{f"docs/{page}.md": r"from (?P<least>[\d.]+) to (?P<most>[\d.]+) with a mean of (?P<mean>[\d.]+):\s+\[docs/" + page
+       for page in ("peers_amx", "peers_xeon")},
+}
+"""How README tells what the pages say of training."""
+
+
+def ratios(page: str) -> list[float]:
+    """fusednet over the best other, by job; the mean at the end."""
+    table = (ROOT / page).read_text(encoding="utf-8").split("## Training, rows per second")[1].split("\n## ")[0]
+    return [float(line.split("|")[-2].strip().removesuffix("x")) for line in table.splitlines() if line.endswith("x |")]
+
+
+def differences(page: str, readme: str) -> list[str]:
+    """What README tells otherwise than the page, to the digits that it tells."""
+    *jobs, mean = ratios(page)
+    told = re.search(FIGURES[page], readme).groupdict()
+    known = {"mean": mean, "least": min(jobs), "most": max(jobs)}
+    return [name for name, figure in told.items()
+            if abs(float(figure) - known[name]) > 0.51 * 10.0 ** -len(figure.partition(".")[2])]
+
+
+@pytest.mark.parametrize("page", FIGURES)
+def test_readme_has_the_figures_of_the_pages(page):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(ratios(page)) == 10 and not differences(page, readme)
+    for name in re.search(FIGURES[page], readme).groupdict():
+        begin, end = re.search(FIGURES[page], readme).span(name)
+        assert differences(page, readme[:begin] + "9.9" + readme[end:]) == [name]

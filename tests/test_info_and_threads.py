@@ -139,7 +139,7 @@ def test_info_comes_out_when_no_backend_does(monkeypatch, capsys):
 
 def test_info_says_why_there_is_no_native_backend(monkeypatch):
     monkeypatch.setattr(backends, "available", lambda: ("numpy",))
-    assert info.as_dict()["native"] == "not installed: built without a C compiler"
+    assert info.as_dict()["native"] == "not installed: built without a C compiler or Python's headers"
 
 
 def test_limit_while_the_table_is_chosen_is_not_the_processs_number():

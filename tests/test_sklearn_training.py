@@ -358,7 +358,7 @@ def test_weights_that_do_not_fit_change_none(wrong):
     wanted, own = estimator.predict_proba(x), estimator.coefs_
     wrong = np.full_like(own[1], wrong, dtype=object) if isinstance(wrong, str) else wrong
     estimator.coefs_ = [own[0] * 0, wrong]
-    with pytest.raises(ValueError, match="coefs_ has an array of shape|could not convert"):
+    with pytest.raises(ValueError, match=r"coefs_ has an array of shape|could not convert"):
         estimator.predict_proba(x)
     estimator.coefs_ = own
     assert np.array_equal(estimator.predict_proba(x), wanted)

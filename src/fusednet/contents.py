@@ -4,7 +4,7 @@ Reads io.py (descriptions), params.py (names and shapes of arrays) and the class
 model.py, which makes the model and the file.
 
 a) The checksum of a file guards against accidents, not against people, so a document may say anything. Whatever a model
-   takes over is looked at here, in type and in shape; what does not do is a `ValueError`.
+   takes over is looked at here, in type and in shape; what is not valid is a `ValueError`.
 b) Sizes are held against the arrays that are there: no document can ask for memory that its file does not fill.
 """
 

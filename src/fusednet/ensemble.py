@@ -108,7 +108,7 @@ class Ensemble:
         Raises
         ------
         ValueError, TypeError
-            If something does not do; before anything is trained.
+            If something is not valid; before anything is trained.
         """
         if self.bootstrap and validation_split:
             raise ValueError("Ensemble.fit: validation_split is given, but with bootstrap=True the rows that a member "

@@ -1,4 +1,4 @@
-"""What users are told when a value does not do: what was given, what was wanted, where.
+"""What users are told when a value is not valid: what was given, what was wanted, where.
 
 Reads nothing; read by every module that takes values from users. Each function gives the value back in the type that
 the library works with, or raises before anything has changed.

@@ -137,7 +137,7 @@ def prepare(x, y=None, *, loss: Loss | None = None, outputs: int | None = None, 
     Raises
     ------
     ValueError, TypeError
-        If something does not do; says what was given, what was wanted and where.
+        If something is not valid; says what was given, what was wanted and where.
     """
     what_x, what_y = f"{prefix}x", f"{prefix}y"
     _refuse_several_inputs(x, y, what_x, what_y)

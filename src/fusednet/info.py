@@ -17,7 +17,7 @@ def _native() -> tuple[dict | None, dict | None, str | None]:
     from fusednet import backends
 
     if "native" not in backends.available():
-        return None, None, "not installed: built without a C compiler"
+        return None, None, "not installed: built without a C compiler or Python's headers"
     try:
         from fusednet.backends import native
 

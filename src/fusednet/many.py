@@ -81,7 +81,7 @@ def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, see
     Raises
     ------
     ValueError, TypeError
-        If something does not do; before the first network is trained.
+        If something is not valid; before the first network is trained.
     KeyboardInterrupt
         When every training has stopped, about a step later.
 

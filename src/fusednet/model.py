@@ -390,7 +390,7 @@ class Sequential:
         Raises
         ------
         ValueError, TypeError
-            If anything does not do; before anything is changed.
+            If anything is not valid; before anything is changed.
         """
         self._need_compiled("fit")
         schedule = trainer.planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,

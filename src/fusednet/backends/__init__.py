@@ -15,7 +15,7 @@ NAMES = ("native", "numba", "numpy")
 """The backends, fastest first."""
 
 _INSTALL = {
-    "native": "pip install --force-reinstall --no-binary fusednet fusednet   (needs a C compiler)",
+    "native": "pip install --force-reinstall --no-binary fusednet fusednet   (needs a C compiler and Python's headers)",
     "numba": "pip install 'fusednet[numba]'",
 }
 

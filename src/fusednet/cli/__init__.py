@@ -18,7 +18,7 @@ from fusednet.cli import _options
 from fusednet.cli._text import Outlet
 
 WRONG, INTERRUPTED = 2, 130
-"""Exit statuses: something given does not do; Ctrl-C (as shells have it: 128 and the number of the signal)."""
+"""Exit statuses: something given is not valid; Ctrl-C (as shells have it: 128 and the number of the signal)."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -108,7 +108,7 @@ class BayesianSearch:
         Raises
         ------
         ValueError, TypeError
-            If something does not do, a test set among it; before anything is trained.
+            If something is not valid, a test set among it; before anything is trained.
         ImportError
             If Optuna is not installed; says what to type.
         """

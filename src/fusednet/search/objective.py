@@ -177,7 +177,7 @@ def prepare(build, x, y, *, seed: int, monitor: str | None, mode: str, validatio
     Raises
     ------
     ValueError, TypeError
-        If something does not do, a test set among it.
+        If something is not valid, a test set among it.
     """
     for name in options:
         if "test" in name.lower():

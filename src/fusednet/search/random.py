@@ -105,7 +105,7 @@ class RandomSearch:
         Raises
         ------
         ValueError, TypeError
-            If something does not do, a test set among it; before anything is trained.
+            If something is not valid, a test set among it; before anything is trained.
         """
         goal = objective.prepare(build, x, y, seed=self.seed, monitor=self.monitor, mode=self.mode,
                                  validation_split=validation_split, validation_data=validation_data, split=split,

@@ -216,7 +216,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     @contextlib.contextmanager
     def _unchanged_by_errors(self):
-        """What the estimator has learnt stays where something given does not do. Gives a list for functions that say
+        """What the estimator has learnt stays where something given is not valid. Gives a list for functions that say
         whether there is something learnt since: what then goes wrong leaves it."""
         before, learnt = dict(vars(self)), []
         try:

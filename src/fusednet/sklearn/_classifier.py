@@ -237,7 +237,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            If something given does not do, or weights became infinite or NaN.
+            If something given is not valid, or weights became infinite or NaN.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
