@@ -197,16 +197,16 @@ class Curves:
         self.loss, self.accuracy = losses, scores
 
     def rows(self) -> list[list[str]]:
-        rows = [["", "training loss", "test accuracy", "over seeds", "bits as", "best epoch"]]
+        rows = [["", "training loss", "test accuracy", "lowest to highest", "fastest epoch", "bits as"]]
         for i, word in enumerate(PRECISIONS):
             last = 100 * self.accuracy[word][:, -1]
             same = next((f'"{other}"' for other in PRECISIONS[:i] if (self.loss[other] == self.loss[word]).all()), "")
             rows.append([f'"{word}"', f"{self.loss[word][:, -1].mean():.4f}", f"{last.mean():.2f} %",
-                         f"{last.min():.2f} to {last.max():.2f} %", same, text.seconds(self.seconds[word])])
-        return rows
+                         f"{last.min():.2f} to {last.max():.2f} %", text.seconds(self.seconds[word]), same])
+        return rows if any(row[-1] for row in rows[1:]) else [row[:-1] for row in rows]
 
     def draw(self, path: Path) -> None:
-        """Three pictures beside each other: means over seeds, and from the least to the most."""
+        """Three pictures beside each other: means over seeds, and thin lines for the least and the most."""
         import matplotlib
         from matplotlib.figure import Figure
 
@@ -216,15 +216,17 @@ class Curves:
         usual = self.loss["highest"].mean(axis=0)
         told = (
             ("training loss", self.loss),
-            ('training loss over the mean of "highest", %', {w: 100 * (self.loss[w] / usual - 1) for w in PRECISIONS}),
+            ('training loss, difference from mean of "highest", %',
+             {w: 100 * (self.loss[w] / usual - 1) for w in PRECISIONS}),
             ("test accuracy, %", {w: 100 * self.accuracy[w] for w in PRECISIONS}),
         )
         for axes, (title, curves) in zip(figure.subplots(1, 3), told, strict=True):
             for i, word in enumerate(PRECISIONS):
                 line, at = curves[word], np.arange(1, epochs + 1)
-                axes.fill_between(at, line.min(axis=0), line.max(axis=0), color=COLORS[word], alpha=0.12, linewidth=0)
-                axes.plot(at, line.mean(axis=0), color=COLORS[word], label=f'"{word}"', linewidth=(3, 1.5, 1.5)[i],
-                          linestyle=("-", (0, (4, 3)), "-")[i])
+                for end in (line.min(axis=0), line.max(axis=0)):
+                    axes.plot(at, end, color=COLORS[word], linewidth=0.6)
+                # the widest below: lines that lie on each other are all seen
+                axes.plot(at, line.mean(axis=0), color=COLORS[word], label=f'"{word}"', linewidth=(5, 3, 1.2)[i])
             axes.set_title(title, fontsize=11)
             axes.set_xlabel("epoch")
             axes.grid(color="#e2e2e2")
@@ -268,8 +270,8 @@ def statement(rates: dict[int, tuple[float, float]]) -> str:
     bits = f"with {'the same bits as' if same_bits('high') else 'other bits than'} `\"highest\"`"
     if matrix:
         return (
-            f"{there} fusednet uses AMX, the matrix unit, {rate}, of the same numbers again and again: of others it is "
-            "slower.\n\n"
+            f"{there} fusednet uses AMX, the matrix unit, {rate}, measured on numbers that stay in its registers; with "
+            "numbers from memory it is slower.\n\n"
             '- `"highest"` takes each factor in three bfloat16 parts, which have all of its 24 bits, and the six '
             f"largest of the nine products: at best {fast / single / 6:.2f} times the speed of float32 multiply-adds. "
             "Products of mostly zeros are float32 multiply-adds, which leave them out.\n"
@@ -294,13 +296,14 @@ def statement(rates: dict[int, tuple[float, float]]) -> str:
 
 LEGENDS = {
     "errors": "The largest error of an element against float64, over the sum of the absolute values of its terms, in "
-              "all products of the kernel case list (`tests/cases.py`) whose numbers are such, forward and both "
+              "all products of the kernel case list (`tests/cases.py`), by the kind of their numbers; forward and both "
               "gradients. Half a unit in the last place of 1 is 6.0e-08 in float32, 3.9e-03 in bfloat16.",
     "speeds": "The three products of a layer (forward and both gradients) together, without what is fused to them; "
               "words in turns, the best round of each. In GFLOP/s, a multiply-add being two operations; the share that "
               '"highest" reaches of the measured rate of float32 multiply-adds; and how many times its speed the '
               "others reach.",
-    "curves": "The network of `examples/mnist10k.py` (784-256-128-10, batch norm, dropout, Adam) after its last epoch.",
+    "curves": "The network of `examples/mnist10k.py` (784-256-128-10, batch norm, dropout, Adam) after its last epoch, "
+              "means over seeds; the test accuracy also of the worst and of the best seed.",
 }
 TITLES = {"errors": "Error", "speeds": "Speed", "curves": "Training"}
 

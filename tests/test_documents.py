@@ -61,8 +61,8 @@ def test_a_name_that_is_not_there_is_seen(document):
 
 FIGURES = {
     "docs/peers.md": r"geometric\s+mean of (?P<mean>[\d.]+)\. ",
-    **{f"docs/{page}.md": r"from (?P<least>[\d.]+) to (?P<most>[\d.]+) with a mean of (?P<mean>[\d.]+):\s+\[docs/" + page
-       for page in ("peers_amx", "peers_xeon")},
+    **{f"docs/{page}.md": r"from (?P<least>[\d.]+) to (?P<most>[\d.]+) with a mean of (?P<mean>[\d.]+):\s+"
+       rf"\[docs/{page}" for page in ("peers_amx", "peers_xeon")},
 }
 """How README tells what the pages say of training."""
 

@@ -151,13 +151,15 @@ def test_a_loss_that_is_no_number_is_told(peers):
 
 
 def test_pages_and_chart_show_every_job(peers):
-    results = peers.results.Results(versions={"jax": "1"}, facts={"date": "today"})
+    results = peers.results.Results(versions={"jax": "1"}, facts={"date": "today", "processor": "A; cores"})
     results.training = {job: made(peers, 1.0, {"jax": (3.0, 5.0)}) for job in peers.workloads.JOBS}
     results.prediction = {"tiny": {"1": made(peers, 1e-6, {"onnx": (1e-5, 2e-5)})}}
     text, page = peers.page.plain(results), peers.page.markdown(results, "a command", "chart.svg")
     chart = peers.chart.svg(results)
     for job in peers.workloads.JOBS:
         assert job in text and f"| {job} |" in page and f">{job}</text>" in chart
+    assert "| deep | 128-16x128-10 | relu, batch norm | cross entropy | momentum | 128 | 12,800 |" in page
+    assert ">1024-2048-2048-2048-1000</text>" in chart and ">A; today</text>" in chart
     assert "3.00x" in text and "10.00x" in page and "a command" in page and "- date: today" in page
     assert "(chart.svg)" in page
     assert chart.count("3.00x</text>") == len(peers.workloads.JOBS)

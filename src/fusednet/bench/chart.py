@@ -13,13 +13,15 @@ from html import escape
 from fusednet.bench import pool
 from fusednet.bench.page import best_other, better, geometric_mean, names_of, ratio
 from fusednet.bench.results import OURS, Results
-from fusednet.bench.workloads import ordered
+from fusednet.bench.workloads import named, ordered
 
-WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 860, 34, 96, 76, 82, 52
+WIDTH, ROW, LEFT, RIGHT, TOP, BOTTOM = 930, 36, 168, 76, 102, 52
 LEAST, MOST = 1 / 64, 16
 """Ends of the axis, times the best other's speed; what is slower stands at the left end."""
 
 STYLE = "font-family='Helvetica, Arial, sans-serif' font-size='13' fill='#222222'"
+
+SMALL = "font-size='12' fill='#666666'"
 
 
 def place(value: float, most: float = MOST) -> float:
@@ -39,14 +41,14 @@ def _axis(height: float) -> list[str]:
         stroke = "#222222' stroke-dasharray='4 3" if value == 1 else "#e2e2e2"
         parts.append(f"<line x1='{x:.1f}' y1='{TOP}' x2='{x:.1f}' y2='{height - BOTTOM}' stroke='{stroke}'/>")
         words = f"{value:g}x" if value >= 1 else f"1/{1 / value:g}"
-        parts.append(_text(x, height - BOTTOM + 18, words, "middle", "font-size='12' fill='#666666'"))
+        parts.append(_text(x, height - BOTTOM + 18, words, "middle", SMALL))
         value *= 2
     words = "training speed; 1x is the best other library on that job (logarithmic)"
-    return [*parts, _text((LEFT + WIDTH - RIGHT) / 2, height - 12, words, "middle", "font-size='12' fill='#666666'")]
+    return [*parts, _text((LEFT + WIDTH - RIGHT) / 2, height - 12, words, "middle", SMALL)]
 
 
 def _legend(names: list[str]) -> list[str]:
-    parts, x, y = [], LEFT, 42
+    parts, x, y = [], LEFT, 62
     for name in names:
         title = pool.LIBRARIES[name].title
         width = 28 + 7.2 * len(title)
@@ -63,25 +65,28 @@ def svg(results: Results) -> str:
     jobs = [job for job in ordered(results.training) if ratio(results.training[job])]
     names = names_of(results)
     height = TOP + ROW * len(jobs) + BOTTOM
+    where = "; ".join(results.facts.get(name, "").partition(";")[0] for name in ("processor", "date"))
     mean = geometric_mean([ratio(results.training[job]) for job in jobs])
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' {STYLE}>",
         f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>",
         _text(LEFT, 22, f"Training speed beside the best other library, {mean:.1f}x in the geometric mean", "start",
               "font-size='15' font-weight='bold'"),
+        _text(LEFT, 40, where, more=SMALL),
         *_legend(names), *_axis(height),
     ]  # fmt: skip
     for i, job in enumerate(jobs):
         libraries, y = results.training[job], TOP + ROW * (i + 0.5)
         one = best_other(libraries)[2].best
-        parts.append(_text(LEFT - 12, y + 4.5, job, "end"))
+        parts += [_text(LEFT - 12, y - 1, job, "end"), _text(LEFT - 12, y + 12, named(job).network, "end",
+                                                             "font-size='10' fill='#666666'")]
         ours = one / better(libraries[OURS])[1].best
         parts.append(f"<line x1='{place(1):.1f}' y1='{y}' x2='{place(ours):.1f}' y2='{y}' stroke='#c0392b' "
                      "stroke-width='4' stroke-opacity='0.35'/>")
-        for name in reversed(names):  # ours is drawn last
-            if found := better(libraries.get(name, {})):
-                size = 7 if name == OURS else 5
-                parts.append(f"<circle cx='{place(one / found[1].best):.1f}' cy='{y}' r='{size}' "
-                             f"fill='{pool.LIBRARIES[name].color}' stroke='#ffffff'/>")
+        found = {name: better(libraries.get(name, {})) for name in names}
+        speeds = {name: one / reached[1].best for name, reached in found.items() if reached}
+        for name in sorted(speeds, key=lambda name, speeds=speeds: (name == OURS, speeds[name])):  # the best on top
+            parts.append(f"<circle cx='{place(speeds[name]):.1f}' cy='{y}' r='{7 if name == OURS else 5}' "
+                         f"fill='{pool.LIBRARIES[name].color}' stroke='#ffffff'/>")
         parts.append(_text(WIDTH - RIGHT + 14, y + 4.5, f"{ours:.2f}x", more="font-weight='bold'"))
     return "\n".join([*parts, "</svg>", ""])

@@ -87,6 +87,19 @@ def least(results: Results, job: str, threads: str) -> Floor | None:
         return None
 
 
+def jobs(results: Results) -> list[list[str]]:
+    """What was trained."""
+    losses, optimizers = {"ce": "cross entropy", "mse": "squared error"}, {"sgd": "SGD", "adam": "Adam"}
+    rows = [["job", "network", "hidden layers", "loss", "optimizer", "batch", "rows"]]
+    for name in ordered(results.training):
+        job = named(name)
+        hidden = [job.activation, *(["batch norm"] if job.batch_norm else []),
+                  *([f"dropout {job.dropout:g}"] if job.dropout else [])]
+        rows.append([name, job.network, ", ".join(hidden), losses[job.loss],
+                     optimizers.get(job.optimizer, job.optimizer), f"{job.batch:,}", f"{job.rows:,}"])
+    return rows
+
+
 def speeds(results: Results) -> list[list[str]]:
     """Rows per second; in brackets the number of threads at which the library is faster, and the spread."""
     names = names_of(results)
@@ -182,6 +195,9 @@ def predictions(results: Results) -> list[list[str]]:
 
 
 TABLES = (
+    ("The jobs", jobs,
+     "Features are float32 standard normal numbers in memory; the order of rows is drawn anew in each epoch. Networks "
+     "are told by widths, from features to outputs. A dash in the tables below: the library has no such layer."),
     ("Training, rows per second", speeds,
      "Best epoch; in brackets the number of threads, of those measured, at which the library is faster, and how far "
      "its median epoch is above its best. The ratio is fusednet over the best other."),

@@ -49,6 +49,14 @@ class Job:
     dropout: float = 0.0
 
     @property
+    def network(self) -> str:
+        """Its widths; four hidden layers and more of the same width as their number times that."""
+        hidden = [str(width) for width in self.hidden]
+        if len(hidden) > 3 and len(set(hidden)) == 1:
+            hidden = [f"{len(hidden)}x{hidden[0]}"]
+        return "-".join([str(self.features), *hidden, str(self.outputs)])
+
+    @property
     def flop(self) -> int:
         """Operations of a row's products: forward, weights' gradient, and gradient of all inputs but the first."""
         widths = (self.features, *self.hidden, self.outputs)
