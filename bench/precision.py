@@ -216,7 +216,7 @@ class Curves:
         usual = self.loss["highest"].mean(axis=0)
         told = (
             ("training loss", self.loss),
-            ('training loss, difference from mean of "highest", %',
+            ('loss over the mean of "highest", %',
              {w: 100 * (self.loss[w] / usual - 1) for w in PRECISIONS}),
             ("test accuracy, %", {w: 100 * self.accuracy[w] for w in PRECISIONS}),
         )

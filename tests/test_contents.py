@@ -5,8 +5,9 @@ import pytest
 from fits import blobs, classifier
 
 import fusednet as fn
+from fusednet import cursor as places
 from fusednet import io
-from fusednet.backends import interp
+from fusednet.cursor import FIELDS, fresh
 from fusednet.ensemble import Ensemble
 
 X, Y = blobs(rows=90)
@@ -23,9 +24,9 @@ def saved(tmp_path):
 
 
 def _cursor(**values):
-    cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+    cursor = fresh()
     for name, value in values.items():
-        cursor[getattr(interp, name)] = value
+        cursor[getattr(places, name)] = value
     return cursor
 
 
@@ -51,7 +52,7 @@ DOCUMENTS = {
 }
 LEFT = {
     "a short cursor": {"cursor": np.zeros(1, np.int64)},
-    "a cursor of floats": {"cursor": np.zeros(interp.CURSOR_FIELDS)},
+    "a cursor of floats": {"cursor": np.zeros(FIELDS)},
     "a cursor below 0": {"cursor": _cursor(POSITION=-16)},
     "a cursor within a step": {"cursor": _cursor(OP=3)},
     "a cursor beyond what can be counted": {"cursor": _cursor(STEP=2**53 + 2)},

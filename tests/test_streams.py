@@ -6,7 +6,7 @@ from fits import blobs, classifier, outcome
 
 import fusednet as fn
 from fusednet import streams, trainer
-from fusednet.backends import interp
+from fusednet.cursor import STEP, fresh
 
 X, Y = blobs(rows=90)
 WEIGHT = np.linspace(0.5, 2, 90)
@@ -232,7 +232,7 @@ def test_batches_of_ever_other_sizes_keep_their_memory_small():
     x, y = blobs(rows=400)
     order = np.random.default_rng(0).permutation(np.arange(1, 401))
     rows = streams.StreamRows(model, ((x[:n], y[:n]) for n in order), None, None)
-    cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+    cursor = fresh()
     made = model.plan("train", rows.feed, rows.batch)
     model.memory.prepare(model.optimizer_spec, gradients=made.gradients)
     runner = rows.runner(model, made, cursor, np.zeros(len(made.sums)), True)
@@ -240,7 +240,7 @@ def test_batches_of_ever_other_sizes_keep_their_memory_small():
     assert len(runner._runners) <= 64
     assert runner._buffer.rows < 800
     assert all(one.source.x.base is runner._buffer.x for one in runner._runners.values())
-    assert cursor[interp.STEP] == 400
+    assert cursor[STEP] == 400
 
 
 def test_who_asks_for_no_checks_has_none_in_larger_batches_either():

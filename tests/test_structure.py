@@ -38,11 +38,12 @@ ARROWS = {
     "fusednet": (),
     "fusednet._native": (),  # it reads the list through what backends.native gives it
     "fusednet.threads": (),
+    "fusednet.cursor": (),
     "fusednet.backends.table": (),
     "fusednet.backends.ref_numpy": ("fusednet.backends.table",),
     "fusednet.backends.jit_numba": ("fusednet.backends.table", "fusednet.backends.jit_numba"),
     "fusednet.backends.native": ("fusednet.backends.table", "fusednet._native"),
-    "fusednet.backends.interp": ("fusednet.backends.ref_numpy",),
+    "fusednet.backends.interp": ("fusednet.backends.ref_numpy", "fusednet.cursor"),
     "fusednet.backends": ("fusednet.threads", "fusednet.backends"),
     "fusednet.errors": (),
     "fusednet.arena": (),
@@ -70,30 +71,30 @@ ARROWS = {
         *("fusednet.backends", "fusednet.initializers", "fusednet.optimizers", "fusednet.params", "fusednet.spec"),
     ),
     "fusednet.runner": (
-        *("fusednet.backends", "fusednet.backends.interp", "fusednet.bind", "fusednet.memory", "fusednet.plan"),
-        "fusednet.threads",
+        *("fusednet.backends", "fusednet.backends.interp", "fusednet.bind", "fusednet.cursor", "fusednet.memory"),
+        *("fusednet.plan", "fusednet.threads"),
     ),
     "fusednet.predictor": (
         *("fusednet.backends", "fusednet.memory", "fusednet.plan", "fusednet.runner", "fusednet.threads"),
     ),
     "fusednet.stepper": (
-        *("fusednet.backends", "fusednet.backends.interp", "fusednet.memory", "fusednet.plan", "fusednet.runner"),
+        *("fusednet.backends", "fusednet.cursor", "fusednet.memory", "fusednet.plan", "fusednet.runner"),
         "fusednet.threads",
     ),
     "fusednet.objective": ("fusednet.runner", "fusednet.spec", "fusednet.trainer"),
     "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner", "fusednet.spec"),
     "fusednet.trainer": (
-        *("fusednet.backends.interp", "fusednet.callbacks", "fusednet.errors", "fusednet.feed", "fusednet.history"),
+        *("fusednet.callbacks", "fusednet.cursor", "fusednet.errors", "fusednet.feed", "fusednet.history"),
         *("fusednet.losses", "fusednet.plan", "fusednet.runner"),
     ),
-    "fusednet.streams": ("fusednet.backends.interp", "fusednet.feed", "fusednet.plan", "fusednet.runner"),
+    "fusednet.streams": ("fusednet.cursor", "fusednet.feed", "fusednet.plan", "fusednet.runner"),
     "fusednet.summary": ("fusednet.spec",),
     "fusednet.contents": (
-        *("fusednet.backends.interp", "fusednet.io", "fusednet.losses", "fusednet.optimizers", "fusednet.params"),
+        *("fusednet.cursor", "fusednet.io", "fusednet.losses", "fusednet.optimizers", "fusednet.params"),
         *("fusednet.spec", "fusednet.trainer"),
     ),
     "fusednet.model": (
-        *("fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table", "fusednet.contents"),
+        *("fusednet.backends", "fusednet.backends.table", "fusednet.contents", "fusednet.cursor"),
         *("fusednet.errors", "fusednet.feed", "fusednet.fuse", "fusednet.history", "fusednet.precision"),
         *("fusednet.io", "fusednet.losses", "fusednet.memory", "fusednet.metrics", "fusednet.optimizers"),
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
@@ -127,8 +128,8 @@ ARROWS = {
     "fusednet.callbacks": ("fusednet.history", "fusednet.errors", "fusednet.callbacks"),
     "fusednet.book": (
         *("fusednet.arena", "fusednet.backends", "fusednet.backends.interp", "fusednet.backends.table"),
-        *("fusednet.bind", "fusednet.book", "fusednet.params", "fusednet.phases", "fusednet.plan", "fusednet.runner"),
-        *("fusednet.sklearn", "fusednet.spec", "fusednet.threads"),
+        *("fusednet.bind", "fusednet.book", "fusednet.cursor", "fusednet.params", "fusednet.phases", "fusednet.plan"),
+        *("fusednet.runner", "fusednet.spec", "fusednet.threads"),
     ),
     "fusednet.ops": ("fusednet.backends", "fusednet.backends.table", "fusednet.ops"),
     "fusednet.info": ("fusednet", "fusednet.threads", "fusednet.backends", "fusednet.backends.native"),
@@ -193,12 +194,48 @@ def forbidden(arrows: dict[str, set[str]]) -> list[str]:
     """Arrows that ARROWS does not have."""
     wrong = []
     for name, targets in arrows.items():
-        rule = max((key for key in ARROWS if name == key or name.startswith(key + ".")), key=len)
+        rule = rule_of(name)
         for target in targets - {name}:
             within = rule in ARROWS[rule] and target.startswith(rule + ".")
             if target not in ARROWS[rule] and not within:
                 wrong.append(f"{name} -> {target}")
     return sorted(wrong)
+
+
+def rule_of(name: str) -> str:
+    """The entry of ARROWS that is a module's."""
+    return max((key for key in ARROWS if name == key or name.startswith(key + ".")), key=len)
+
+
+def unused(arrows: dict[str, set[str]]) -> list[str]:
+    """Arrows of ARROWS that no module has."""
+    there = {(rule_of(name), target) for name, targets in arrows.items() for target in targets}
+    return sorted(f"{rule} -> {target}" for rule, targets in ARROWS.items() for target in targets
+                  if not any(one == rule and f"{other}.".startswith(f"{target}.") for one, other in there))
+
+
+FILE = r"[\w/]+\.py\b"
+
+
+def headers_untrue(arrows: dict[str, set[str]], documents: dict[str, str]) -> list[str]:
+    """What the first lines of modules say of files of the package that they read, or are read by, and which is not."""
+    def reads_it(one: str, other: str) -> bool:
+        """Whether a module, or one in that package, reads the other, or one in that."""
+        inside = set().union(*(targets for name, targets in arrows.items() if f"{name}.".startswith(f"{one}.")))
+        return any(f"{target}.".startswith(f"{other}.") for target in inside)
+
+    wrong = []
+    for name, document in documents.items():
+        parts = name.split(".")
+        for word, reads in (("[Rr]eads", True), ("[Rr]ead by", False)):
+            told = re.search(rf"\b{word}\s((?:{FILE}|[^.;])*)", document)
+            for file in re.findall(FILE, told[1]) if told else ():
+                inner = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                folders = [".".join(parts[:i]) for i in range(1, len(parts) + 1)]
+                there = [f"{folder}.{inner}" for folder in folders if f"{folder}.{inner}" in documents]
+                if not any(reads_it(name, one) if reads else reads_it(one, name) for one in there):
+                    wrong.append(f"{name}: {file}")
+    return wrong
 
 
 def cycle(arrows: dict[str, set[str]]) -> list[str]:
@@ -221,6 +258,22 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
 
 def test_python_modules_read_only_what_they_may():
     assert forbidden(python_arrows()) == []
+
+
+def test_python_modules_may_read_no_more_than_they_do():
+    known = python_arrows()
+    assert unused(known) == []
+    known["fusednet.phases"].remove("fusednet.arena")
+    assert unused(known) == ["fusednet.phases -> fusednet.arena"]
+
+
+def test_headers_tell_who_reads_whom():
+    known, paths = python_arrows(), modules()
+    told = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            for name, path in paths.items() if path.suffix == ".py" and ".workers" not in name}
+    assert sum("ead by" in text for text in told.values()) > 60 and headers_untrue(known, told) == []
+    told["fusednet.folds"] = "Folds.\n\nReads plan.py and errors.py; read by model.py. More."
+    assert headers_untrue(known, told) == ["fusednet.folds: plan.py", "fusednet.folds: model.py"]
 
 
 def test_python_arrows_make_no_cycle():

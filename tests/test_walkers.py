@@ -18,8 +18,8 @@ from trainings import MIXED, OUTPUTS, TRAININGS, Training, data, drawn, model
 
 import fusednet as fn
 from fusednet import backends, bind, phases, runner, trainer
-from fusednet.backends import interp
 from fusednet.backends.table import parts
+from fusednet.cursor import EPOCH_STEP, OP, POSITION, STEP, fresh
 from fusednet.runner import NotFinite, Runner
 
 ROWS, BATCH = 40, 16
@@ -73,7 +73,7 @@ def walk(training: Training, dtype: str, *, count: int | None = None, without: i
     if without is not None:
         ops, commit = ops[:without] + ops[without + 1 :], commit - (without < commit)
     cursor = made.left.cursor.copy()
-    cursor[interp.POSITION] = position
+    cursor[POSITION] = position
     walker = Runner(replace(plan, ops=ops, commit=commit), made.memory, given.source(shuffled=shuffled), cursor=cursor,
                     seed=made.seeds["order"], scalars=made.scalars)
     arena = made.memory.arena(plan.arena, plan.mode)
@@ -286,14 +286,14 @@ def _native_run(steps: int | None = None):
     training = next(t for t in TRAININGS if t.name == "one-layer")
     made = model(training, "float32", begun=True)
     given, plan = planned(made, training, True)
-    cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+    cursor = fresh()
     source = given.source(shuffled=True)
     return Runner(plan, made.memory, source, cursor=cursor, scalars=made.scalars, steps_per_epoch=steps), cursor
 
 
 @pytest.mark.parametrize(("place", "value"), [
-    (interp.POSITION, -BATCH), (interp.POSITION, 1), (interp.POSITION, ROWS), (interp.POSITION, 1 << 40),
-    (interp.EPOCH_STEP, -1), (interp.EPOCH_STEP, 3), (interp.OP, -1), (interp.OP, 1000)])
+    (POSITION, -BATCH), (POSITION, 1), (POSITION, ROWS), (POSITION, 1 << 40),
+    (EPOCH_STEP, -1), (EPOCH_STEP, 3), (OP, -1), (OP, 1000)])
 def test_a_cursor_where_no_run_is_is_refused(place, value):
     walker, cursor = _native_run()
     walker.advance(1)
@@ -316,10 +316,10 @@ def test_a_run_is_walked_by_one_thread():
     numbers, ended = walker.numbers(1 << 20), []  # more steps than there is time for
     first = threading.Thread(target=lambda: ended.append(walker._run.advance(numbers, 0.5)))
     first.start()
-    while not cursor[interp.STEP]:
+    while not cursor[STEP]:
         pass
     with pytest.raises(RuntimeError, match="under way in another thread"):
         walker._run.advance(numbers[:1], 1.0)
     first.join()
-    assert ended[0][1] == cursor[interp.STEP]
+    assert ended[0][1] == cursor[STEP]
     walker.advance(1)

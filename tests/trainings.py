@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 import fusednet as fn
-from fusednet.backends import interp
+from fusednet.cursor import STEP
 from fusednet.losses import LOSSES, HalfPoissonDeviance, HalfSquaredError, LogLoss, Loss
 from fusednet.optimizers import OPTIMIZERS, Optimizer
 from fusednet.spec import ACTIVATIONS, Layer
@@ -255,7 +255,7 @@ def model(training: Training, dtype: str = "float32", *, begun: bool = False, me
                 drawn = 0.05 * rng.standard_normal(array.shape)
                 squares = kind == "v" and training.optimizer.name != "sgd"
                 array[...] = (np.abs(drawn) + 0.002 if squares else drawn).astype(np.float32)
-        made.left.cursor[interp.STEP] = BEGUN
+        made.left.cursor[STEP] = BEGUN
     return made
 
 

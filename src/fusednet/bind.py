@@ -1,6 +1,6 @@
 """A plan with arrays in its tensors' places: calls that a walker can make.
 
-Reads plan.py, arena.py, the kernel list; read by runner.py. The walkers (csrc/engine/run.c through _run.pxi, and
+Reads plan.py and the kernel list; read by runner.py. The walkers (csrc/engine/run.c through _run.pxi, and
 backends/interp.py) take its `BoundOp`s.
 
 a) An argument that changes from step to step is one of four patches; everything else is decided here, once.

@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from fusednet import io, params
-from fusednet.backends import interp
+from fusednet.cursor import FIELDS, OP
 from fusednet.losses import Loss
 from fusednet.optimizers import Optimizer
 from fusednet.spec import Network
@@ -142,8 +142,8 @@ def _check_left(document: dict) -> None:
     left = document["left"]
     _is("left", left, dict)
     cursor, sums = left.get("cursor"), left.get("sums")
-    if not (_array(cursor, np.int64) and cursor.shape == (interp.CURSOR_FIELDS,) and (cursor >= 0).all()
-            and (cursor <= _MOST_STEPS).all() and cursor[interp.OP] == 0):
+    if not (_array(cursor, np.int64) and cursor.shape == (FIELDS,) and (cursor >= 0).all()
+            and (cursor <= _MOST_STEPS).all() and cursor[OP] == 0):
         raise _wrong("left.cursor", cursor)
     if sums is not None and not _array(sums, np.float64):
         raise _wrong("left.sums", sums)

@@ -1,7 +1,7 @@
 """The door for data: what users have becomes arrays that kernels read; rows are split off for validation.
 
 Reads arrays.py (features, targets, finiteness) and labels.py (classes, weights), whose names it gives on; read by
-trainer.py, model.py and the other doors.
+feed.py, many.py and the command (cli/_train.py).
 
 a) Rows are split by index, never copied: training gathers rows by index anyway.
 b) A split depends on the seed, the number of rows and, where there are any, the classes; not on the values.

@@ -1,6 +1,6 @@
 """`Ensemble`: several networks that answer together.
 
-Reads many.py and pool.py (training), model.py, io.py, fuse.py; read by users and by estimators.
+Reads many.py and pool.py (training), model.py, io.py, fuse.py; read by users alone.
 
 a) Members are of one kind and differ by their seeds, or by the rows they are trained on (bootstrap) too.
 b) The mean is taken of what can be averaged: of probabilities, not of logits. What `predict` gives is of the same kind

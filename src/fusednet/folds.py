@@ -1,6 +1,6 @@
 """Rows divided into k folds, each of which is the validation data of one training.
 
-Reads errors.py; read by many.py and the searches.
+Reads errors.py; read by many.py.
 
 a) Folds are row numbers; the data are not copied.
 b) Where rows have classes, each fold has its share of each. A fold that lacks one is an error here, not a strange score

@@ -1,6 +1,6 @@
 """From layers to stages: what is computed together.
 
-Reads spec.py and losses.py; read by plan.py.
+Reads spec.py and losses.py; read by planner.py and what it asks, by model.py and ensemble.py.
 
 a) A stage is what one kernel call does on the way forward: an affine layer or a batch normalisation with the activation
    that follows it, an activation on its own, a softmax, a dropout.

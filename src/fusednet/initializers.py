@@ -1,6 +1,6 @@
 """First values of weights.
 
-Reads errors.py; read by params.py, which draws them, and io.py, which stores them.
+Reads errors.py; read by spec.py, memory.py, which draws them, and io.py, which stores them.
 
 a) Names stand for objects (`NAMES`), so there is one way to draw. "auto" alone depends on the activation that follows.
 b) Values are drawn in float64 and then converted: a float32 and a float64 network of the same seed start equal.

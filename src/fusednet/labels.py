@@ -1,6 +1,6 @@
 """What users have as classes and weights of rows, as codes and numbers.
 
-Reads arrays.py and the backends (`find_outside`); read by datasets.py.
+Reads arrays.py and the backends (`find_outside`); read by datasets.py and the classifier (sklearn/_classifier.py).
 
 a) Integers are codes as they are. Everything else is counted in the sorted order of its values, which the model keeps
    and gives back when it predicts.

@@ -1,6 +1,6 @@
 """Losses in words: which kernel, which kind of target, which final activation it can take from the logits.
 
-Reads spec.py (nothing of it but names), errors.py; read by plan.py, metrics.py, trainer.py, io.py. Owns no arithmetic.
+Reads errors.py; read by fuse.py, planner.py, metrics.py, feed.py, trainer.py, io.py. Owns no arithmetic.
 
 a) The loss of a data set is the weighted mean over its rows, ``sum w_i l_i / sum w_i``, in training, validation and
    evaluation alike; without weights ``w_i = 1``. Within a row it is the mean over the columns, for cross entropy over

@@ -1,6 +1,6 @@
 """The arrays of one network: weights, gradients, moments, running statistics, the arena.
 
-Reads params.py, spec.py, initializers.py; read by model.py, trainer.py, runner.py.
+Reads params.py, spec.py, initializers.py; read by model.py, runner.py, predictor.py, stepper.py.
 
 a) All arrays are NumPy's, on 64-byte boundaries; the engine only borrows them.
 b) `parameters` are views of the flat vector `params`: who writes into one changes the network.

@@ -14,8 +14,9 @@ from functools import partial
 import numpy as np
 
 from fusednet import contents, errors, feed, fuse, io, losses, optimizers, plan, planner, precision, summary, trainer
-from fusednet.backends import current, interp
+from fusednet.backends import current
 from fusednet.backends.table import PRECISIONS
+from fusednet.cursor import STEP
 from fusednet.history import History
 from fusednet.memory import Memory
 from fusednet.metrics import Metric
@@ -156,7 +157,7 @@ class Sequential:
     @property
     def step(self) -> int:
         """Optimizer steps so far."""
-        return int(self.left.cursor[interp.STEP])
+        return int(self.left.cursor[STEP])
 
     @property
     def learning_rate(self) -> float:
@@ -537,7 +538,7 @@ class Sequential:
             sums = self._stepper(made, self.memory, data.source(), step, self.scalars, trainer.leave(self.loss))
         except NotFinite as problem:
             raise ArithmeticError(f"train_on_batch: {problem}; the weights are those before it") from None
-        self.left.cursor[interp.STEP] = step + 1
+        self.left.cursor[STEP] = step + 1
         return self._answer(trainer.results(made, sums), return_dict)
 
     def _answer(self, logs: dict[str, float], return_dict: bool):

@@ -1,6 +1,6 @@
 """Optimizers in words: which kernel takes the step, with which numbers at which step.
 
-Reads errors.py and schedules.py; read by plan.py, runner.py, io.py. Owns no array of parameters.
+Reads errors.py and schedules.py; read by planner.py, blocks.py, memory.py, io.py. Owns no array of parameters.
 
 a) What changes from step to step is a few numbers (learning rate, bias corrections). `Optimizer.scalars` computes them
    for many steps at once; the engine copies them into the kernels' arguments, so that no Python runs per step.

@@ -1,6 +1,7 @@
 """A plan being walked: data and cursor beside it, the numbers of each step, the way out when somebody interrupts.
 
-Reads bind.py, plan.py, memory.py, the tables (backends) and both walkers; read by trainer.py and model.py.
+Reads bind.py, plan.py, memory.py, cursor.py, the tables (backends) and both walkers; read by feed.py, trainer.py,
+predictor.py and model.py.
 
 a) `Runner.advance` does many steps, in calls of about 50 ms, between which Python gets its turn (Ctrl-C, progress).
 b) A step that was begun and not finished leaves no trace: `cursor` stands between steps whenever `advance` is left.
@@ -16,6 +17,7 @@ import numpy as np
 from fusednet import backends, threads
 from fusednet.backends import interp
 from fusednet.bind import Binder, BoundProgram
+from fusednet.cursor import EPOCH, OP, PASS, POSITION, STEP, fresh
 from fusednet.memory import Memory
 from fusednet.plan import Plan
 
@@ -121,7 +123,7 @@ class Runner:
                  cursor: np.ndarray | None = None, sums: np.ndarray | None = None,
                  scalars: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None):
         self.plan, self.source = plan, source
-        self.cursor = np.zeros(interp.CURSOR_FIELDS, np.int64) if cursor is None else cursor
+        self.cursor = fresh() if cursor is None else cursor
         self.sums = np.zeros(len(plan.sums)) if sums is None else sums
         self.batch = min(plan.batch, source.rows)
         self.steps_per_epoch = steps_per_epoch or -(-source.rows // self.batch)
@@ -140,7 +142,7 @@ class Runner:
         if self._order is not None:
             if source.shuffled:
                 walker = interp.walker(self._table)
-                walker.shuffle(self._order, source.chosen, self._seed, int(self.cursor[interp.PASS]))
+                walker.shuffle(self._order, source.chosen, self._seed, int(self.cursor[PASS]))
             else:
                 self._order[:] = source.chosen
         self._bind()
@@ -167,13 +169,13 @@ class Runner:
     @property
     def rows_left(self) -> int:
         """Rows of the batch that is begun or comes next."""
-        return min(self.source.rows - int(self.cursor[interp.POSITION]), self.batch)
+        return min(self.source.rows - int(self.cursor[POSITION]), self.batch)
 
     def numbers(self, steps: int) -> np.ndarray:
         """What changes from step to step, of the next `steps` steps, by the columns of the plan."""
         table = np.empty((steps, len(self.plan.scalars)))
         if self.plan.scalars:
-            at = np.arange(int(self.cursor[interp.STEP]), int(self.cursor[interp.STEP]) + steps)
+            at = np.arange(int(self.cursor[STEP]), int(self.cursor[STEP]) + steps)
             values = self.scalars(at)
             for column, scalar in enumerate(self.plan.scalars):
                 np.multiply(values[scalar.name], scalar.factor, out=table[:, column])
@@ -205,26 +207,26 @@ class Runner:
         progress = Progress() if progress is None else progress
         end = progress.steps + steps
         ending = False
-        self._told = int(self.cursor[interp.EPOCH]) - len(progress.epochs)
+        self._told = int(self.cursor[EPOCH]) - len(progress.epochs)
         with self._whole_steps(progress):
             while (progress.steps < end or self._run.owes) and not ending:
-                begun = self.cursor[interp.OP] > 0  # then no further than its end, where `turn` is due
+                begun = self.cursor[OP] > 0  # then no further than its end, where `turn` is due
                 wanted = 1 if begun else min(self._steps, end - progress.steps)
                 table = self.numbers(wanted)
                 status, done = self._call(table, progress)
                 if status == "check":
-                    op = self.plan.ops[int(self.cursor[interp.OP])]
+                    op = self.plan.ops[int(self.cursor[OP])]
                     if op.of == "bound":
                         self._take_whole_gradients()
                         continue
-                    raise NotFinite(int(self.cursor[interp.STEP]) + 1, "loss" if op.of == "loss" else "gradient")
+                    raise NotFinite(int(self.cursor[STEP]) + 1, "loss" if op.of == "loss" else "gradient")
                 if status == "left":
                     self._leave(leave, table[done])
                 if status == "done" and done == wanted and not begun:
                     self._steps = min(2 * self._steps, _MOST_STEPS)
                 elif status == "time" and done:
                     self._steps = max(1, done + done // 4)
-                if turn is not None and self.cursor[interp.OP] == 0:
+                if turn is not None and self.cursor[OP] == 0:
                     ending = bool(turn())
         return progress
 
@@ -238,7 +240,7 @@ class Runner:
         """Go on, from the beginning of the step, with the plan that looks at all gradients."""
         self.plan = self.plan.whole
         self._memory.make_gradients()
-        self.cursor[interp.OP] = 0
+        self.cursor[OP] = 0
         self._bind()
         if self._follows is not None:
             self.follow(*self._follows)
@@ -273,31 +275,31 @@ class Runner:
         try:
             yield
         finally:
-            self.cursor[interp.OP] = 0
+            self.cursor[OP] = 0
             self._tell(progress)
 
     def _tell(self, progress: Progress) -> None:
         """Put the epochs of the last call into `progress`; a second time changes nothing."""
-        ended = int(self.cursor[interp.EPOCH]) - self._told - len(progress.epochs)
+        ended = int(self.cursor[EPOCH]) - self._told - len(progress.epochs)
         progress.epochs += list(self._records[:ended].copy())
         if self._follows is not None:
             every, count = self._follows[1], self._run.followed
-            followed = int(self.cursor[interp.EPOCH]) // every - self._run.owes
+            followed = int(self.cursor[EPOCH]) // every - self._run.owes
             for i, sums in enumerate(self._run.following.records[:count].copy()):
                 progress.followed[(followed - count + 1 + i) * every - 1] = sums
 
     def _call(self, table: np.ndarray, progress: Progress) -> tuple[str, int]:
-        step = int(self.cursor[interp.STEP])
+        step = int(self.cursor[STEP])
         try:
             status, done, _ = self._run.advance(table, SECONDS)
         finally:  # also when an interrupt comes here: what is done is told
-            progress.steps += int(self.cursor[interp.STEP]) - step
+            progress.steps += int(self.cursor[STEP]) - step
             self._tell(progress)
         return status, done
 
     def _leave(self, leave: Callable, numbers: np.ndarray) -> None:
         program = self._programs[self.rows_left < self.batch]
-        op = program.ops[int(self.cursor[interp.OP]) - 1]
-        position = int(self.cursor[interp.POSITION])
+        op = program.ops[int(self.cursor[OP]) - 1]
+        position = int(self.cursor[POSITION])
         with self._memory.within_step():
             leave(*(interp.resolve(argument, numbers, position) for argument in op.arguments))

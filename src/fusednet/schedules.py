@@ -1,6 +1,6 @@
 """Learning rates as functions of the optimizer's step.
 
-Reads errors.py; read by optimizers.py and by whatever evaluates or stores rates (trainer.py, io.py).
+Reads errors.py; read by optimizers.py and io.py, which stores them.
 
 a) A schedule takes an array of steps and gives an array of rates, so that the engine has the rates of many steps before
    it starts on them, and Python is not asked at each. Steps count from 0.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fusednet import backends, threads
-from fusednet.backends import interp
+from fusednet.cursor import STEP
 from fusednet.memory import Memory
 from fusednet.plan import Plan
 from fusednet.runner import Runner, Source
@@ -77,7 +77,7 @@ class Stepper:
             small = sum(array.nbytes for array in (rows.x, rows.y, rows.weight) if array is not None) <= _COPIED_BYTES
             runner = Runner(made, memory, _copied(rows) if small else rows)
             kept = (wanted, runner) if small else None
-        runner.cursor[interp.STEP] = step
+        runner.cursor[STEP] = step
         runner.scalars = scalars  # not for longer: they may be the owner's, who would then never be freed at once
         try:
             sums = runner.advance(1, leave=leave).epochs[0]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fusednet.backends import interp
+from fusednet.cursor import EPOCH, EPOCH_STEP, POSITION
 from fusednet.feed import Data
 from fusednet.plan import Feed, Plan
 from fusednet.runner import SECONDS, Progress, Runner, Source
@@ -115,12 +115,12 @@ class StreamRows:
     def has(self, cursor: np.ndarray) -> bool:
         """Whether a training on these batches comes to this place."""
         steps = self.steps_per_epoch
-        return not cursor[interp.POSITION] and (steps is None or cursor[interp.EPOCH_STEP] < steps)
+        return not cursor[POSITION] and (steps is None or cursor[EPOCH_STEP] < steps)
 
     def runner(self, model, made: Plan, cursor: np.ndarray, sums: np.ndarray, check: bool) -> "StreamRunner":
         """What walks the plan over the batches; `check` is what the plan was made with."""
         if self._again:
-            for _ in range(int(cursor[interp.EPOCH_STEP])):
+            for _ in range(int(cursor[EPOCH_STEP])):
                 self.take()
         return StreamRunner(self, model, made, cursor, sums, check)
 
@@ -173,7 +173,7 @@ class StreamRunner:
             runner.source.fill(batch)
             runner.advance(1, leave=leave)
             progress.steps += 1
-            if self.cursor[interp.EPOCH_STEP] == self._rows.steps_per_epoch:
+            if self.cursor[EPOCH_STEP] == self._rows.steps_per_epoch:
                 self._end_epoch(progress)
                 return progress
             if turn is not None and time.monotonic() - looked > SECONDS:
@@ -183,15 +183,15 @@ class StreamRunner:
         return progress
 
     def _end_epoch(self, progress: Progress) -> None:
-        steps = int(self.cursor[interp.EPOCH_STEP])
+        steps = int(self.cursor[EPOCH_STEP])
         if steps == 0:
-            raise ValueError(f"fit: x ended after {int(self.cursor[interp.EPOCH])} epochs; it can be iterated only "
+            raise ValueError(f"fit: x ended after {int(self.cursor[EPOCH])} epochs; it can be iterated only "
                              "once, so steps_per_epoch says how many of its batches are an epoch")
         self._rows.ended = steps
         if self._rows.steps_per_epoch is None:
             self._rows.steps_per_epoch = steps
         progress.epochs.append(self.sums.copy())
         self.sums[:] = 0
-        self.cursor[interp.EPOCH] += 1
-        self.cursor[interp.EPOCH_STEP] = 0
+        self.cursor[EPOCH] += 1
+        self.cursor[EPOCH_STEP] = 0
         self._rows.rewind()

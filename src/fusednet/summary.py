@@ -1,6 +1,6 @@
 """What `Sequential.summary` prints, and the one line that a model is at the prompt.
 
-Reads spec.py and params.py through the model.
+Reads spec.py; the weights it asks the model for.
 
 a) Before the number of features is known, a width is what the layer before it gives, as far as one is known.
 """

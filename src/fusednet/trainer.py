@@ -1,6 +1,6 @@
 """``fit`` and ``evaluate``: epochs, validation, callbacks, what stops a training and how it goes on.
 
-Reads runner.py, plan.py, feed.py, callbacks, history.py; read by model.py, whose methods it is the body of.
+Reads runner.py, plan.py, cursor.py, feed.py, callbacks, history.py; read by model.py, whose methods it is the body of.
 
 a) The engine runs until the next thing that somebody in Python wants to see: without callbacks and validation that is
    the end of the training, many epochs away.
@@ -21,8 +21,8 @@ from functools import cached_property
 import numpy as np
 
 from fusednet import errors, plan
-from fusednet.backends import interp
 from fusednet.callbacks import CallbackList, ProgressBar
+from fusednet.cursor import EPOCH, EPOCH_STEP, OP, PASS, POSITION, STEP, fresh
 from fusednet.feed import Data
 from fusednet.history import History
 from fusednet.losses import Custom
@@ -87,7 +87,7 @@ class Left:
         Whether what comes after the last step (the average, ``on_train_end``) is done too.
     """
 
-    cursor: np.ndarray = field(default_factory=lambda: np.zeros(interp.CURSOR_FIELDS, np.int64))
+    cursor: np.ndarray = field(default_factory=fresh)
     sums: np.ndarray | None = None
     pending: list = field(default_factory=list)
     validated: dict = field(default_factory=dict)
@@ -314,8 +314,8 @@ class ArrayRows:
 
     def has(self, cursor: np.ndarray) -> bool:
         """Whether a training on these rows comes to this place: a batch may begin there, in an epoch under way."""
-        position = cursor[interp.POSITION]
-        return cursor[interp.EPOCH_STEP] < self.steps_per_epoch and (
+        position = cursor[POSITION]
+        return cursor[EPOCH_STEP] < self.steps_per_epoch and (
             not position or (position < self.setting["rows"] and not position % self.batch))
 
     def runner(self, model, made: plan.Plan, cursor: np.ndarray, sums: np.ndarray, check: bool) -> Runner:
@@ -365,7 +365,7 @@ class Fit:
             self.callbacks.on_train_interrupted()
             raise
         finally:
-            self.history.unfinished = self._running_logs() if self.cursor[interp.EPOCH_STEP] else {}
+            self.history.unfinished = self._running_logs() if self.cursor[EPOCH_STEP] else {}
             model.training = None
         if model.step > first and self.callbacks.terminate_on_nan and not self.history.stopped:
             self._look_for_overflow()
@@ -414,12 +414,12 @@ class Fit:
         if left.sums is None or len(left.sums) != len(self._plan.sums):
             left.sums = np.zeros(len(self._plan.sums))
         self.sums = left.sums
-        if left.setting and left.setting != self._rows.setting and (self.cursor[interp.POSITION] or schedule.resume):
+        if left.setting and left.setting != self._rows.setting and (self.cursor[POSITION] or schedule.resume):
             raise ValueError(f"fit: the training that was left had {_words(left.setting)}; this one has "
                              f"{_words(self._rows.setting)}; wanted the same to resume")
         if not self._rows.has(self.cursor):
-            raise ValueError(f"fit: the training that was left stands at row {self.cursor[interp.POSITION]} and step "
-                             f"{self.cursor[interp.EPOCH_STEP]} of an epoch, where one with "
+            raise ValueError(f"fit: the training that was left stands at row {self.cursor[POSITION]} and step "
+                             f"{self.cursor[EPOCH_STEP]} of an epoch, where one with "
                              f"{_words(self._rows.setting)} never is")
         if left.history:
             try:
@@ -480,7 +480,7 @@ class Fit:
     @property
     def epoch(self) -> int:
         """Epochs that have ended."""
-        return int(self.cursor[interp.EPOCH])
+        return int(self.cursor[EPOCH])
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -498,49 +498,49 @@ class Fit:
             if watched:
                 self._epoch()
             else:
-                left = (schedule.epochs - self.epoch) * self.steps_per_epoch - int(self.cursor[interp.EPOCH_STEP])
+                left = (schedule.epochs - self.epoch) * self.steps_per_epoch - int(self.cursor[EPOCH_STEP])
                 self._advance(left)
                 self._collect()
 
     def _epoch(self) -> None:
         epoch = self.epoch
-        if self.cursor[interp.EPOCH_STEP] == 0:
+        if self.cursor[EPOCH_STEP] == 0:
             self.callbacks.on_epoch_begin(epoch, {})
             self.history.on_epoch_begin(epoch)
             if callable(self.schedule.shuffle):
                 self._runner.reorder(self.schedule.shuffle(self._rows.setting["rows"]))
         self._validate_within()  # where it was interrupted
         while self.epoch == epoch and not self._stopped():
-            done = int(self.cursor[interp.EPOCH_STEP])
+            done = int(self.cursor[EPOCH_STEP])
             steps = (self.steps_per_epoch or sys.maxsize) - done
             for every in (self.callbacks.interval, self.schedule.validation_interval):
                 if every:
-                    steps = min(steps, every - int(self.cursor[interp.STEP]) % every)
+                    steps = min(steps, every - int(self.cursor[STEP]) % every)
             if self.callbacks.interval is not None:
                 self.callbacks.on_train_batch_begin(done, {})
-            before = int(self.cursor[interp.STEP])
+            before = int(self.cursor[STEP])
             self._advance(steps)
-            if int(self.cursor[interp.STEP]) == before:
+            if int(self.cursor[STEP]) == before:
                 break
             ended = self.epoch > epoch
             self._validate_within()
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
                 rate = self.model.learning_rate
                 logs = self._epoch_logs(self._progress.epochs[-1], rate) if ended else self._running_logs()
-                batch = self._rows.ended if ended else int(self.cursor[interp.EPOCH_STEP])
+                batch = self._rows.ended if ended else int(self.cursor[EPOCH_STEP])
                 self.callbacks.on_train_batch_end(batch - 1, logs)
         if self.epoch > epoch:
             self._collect()
 
     def _validate_within(self) -> None:
         every, made = self.schedule.validation_interval, self.history.validations
-        if not every or not self.cursor[interp.EPOCH_STEP] or not self._at(every):
+        if not every or not self.cursor[EPOCH_STEP] or not self._at(every):
             return
         if not made or made[-1]["step"] != self.model.step:
             self.history.record_validation(self.model.step, self.epoch, self.validation("val_", self.callbacks))
 
     def _at(self, every: int) -> bool:
-        return int(self.cursor[interp.STEP]) % every == 0
+        return int(self.cursor[STEP]) % every == 0
 
     def _stopped(self) -> bool:
         return self.model.stop_training or (self._ends is not None and time.monotonic() >= self._ends)
@@ -559,14 +559,14 @@ class Fit:
             self.history.stopped = f"the update of step {self.model.step} or one before it overflowed the weights"
 
     def _turn(self) -> bool:
-        if self.callbacks.wants("on_train_progress") and self.cursor[interp.EPOCH_STEP]:
-            self.callbacks.on_train_progress(int(self.cursor[interp.EPOCH_STEP]), self._running_logs())
+        if self.callbacks.wants("on_train_progress") and self.cursor[EPOCH_STEP]:
+            self.callbacks.on_train_progress(int(self.cursor[EPOCH_STEP]), self._running_logs())
         return self._stopped()
 
     # ---- what came out -----------------------------------------------------------------------------------------------
 
     def _running_logs(self) -> dict[str, float]:
-        logs = results(self._plan, self.sums, int(self.cursor[interp.EPOCH_STEP]))
+        logs = results(self._plan, self.sums, int(self.cursor[EPOCH_STEP]))
         return logs | {"learning_rate": self.model.learning_rate}
 
     def _epoch_logs(self, sums: np.ndarray, rate: float) -> dict[str, float]:
@@ -583,7 +583,7 @@ class Fit:
         ended = self._progress.epochs[self._seen :]
         if not ended:
             return
-        first, last = self.epoch - len(ended), self.model.step - int(self.cursor[interp.EPOCH_STEP])
+        first, last = self.epoch - len(ended), self.model.step - int(self.cursor[EPOCH_STEP])
         each = self.steps_per_epoch or 0  # not known of batches, whose epochs come here one by one
         steps = [last - (len(ended) - 1 - i) * each for i in range(len(ended))]
         asked = told and self.callbacks.wants("on_epoch_end")  # by which another rate may be set
@@ -613,10 +613,10 @@ class Fit:
 def begun_anew(cursor: np.ndarray, epoch: int = 0) -> np.ndarray:
     """The cursor of a new training, whose steps and passes over the data go on."""
     cursor = cursor.copy()
-    begun = cursor[interp.POSITION] or cursor[interp.EPOCH_STEP]
-    cursor[interp.PASS] += bool(begun)
-    cursor[interp.POSITION] = cursor[interp.EPOCH_STEP] = cursor[interp.OP] = 0
-    cursor[interp.EPOCH] = epoch
+    begun = cursor[POSITION] or cursor[EPOCH_STEP]
+    cursor[PASS] += bool(begun)
+    cursor[POSITION] = cursor[EPOCH_STEP] = cursor[OP] = 0
+    cursor[EPOCH] = epoch
     return cursor
 
 

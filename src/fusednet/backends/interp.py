@@ -1,7 +1,7 @@
 """The plan's walker in Python: any table's kernels called one by one, in the order and under the rules of the C loop.
 
-Reads nothing of ours; read by runner.py. The C twin is csrc/engine/run.c, whose header says what a run is; a test holds
-the two together op by op.
+Reads cursor.py and ref_numpy.py (its generator); read by runner.py. The C twin is csrc/engine/run.c, whose header says
+what a run is; a test holds the two together op by op.
 
 a) Python may be interrupted between any two of its instructions. A step that has begun to change what lasts is finished
    first (`_uninterrupted`), as in the C loop, which cannot be interrupted at all.
@@ -18,11 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from fusednet.backends.ref_numpy import random_words
-
-STEP, EPOCH, EPOCH_STEP, PASS, POSITION, OP = range(6)
-"""Places in the cursor, as in fn_cursor."""
-
-CURSOR_FIELDS = 6
+from fusednet.cursor import EPOCH, EPOCH_STEP, OP, PASS, POSITION, STEP
 
 _SHUFFLE_OP = 0xFFFF
 

@@ -1,6 +1,6 @@
 """The chart of training speeds: an SVG, made as text.
 
-Reads page.py, pool.py and results.py; read by peers.py.
+Reads page.py, pool.py, results.py and workloads.py; read by cli/_bench.py.
 
 a) A row for each job, a dot for each library: its speed over that of the best library but ours, on a logarithmic axis.
    Bars of jobs whose rows per second differ by a factor of 10,000 would tell nothing.

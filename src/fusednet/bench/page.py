@@ -1,6 +1,6 @@
 """Tables of what was measured: as text, as Markdown.
 
-Reads results.py, measure.py, pool.py and floor.py; read by chart.py, peers.py and cli/_bench.py.
+Reads results.py, measure.py, pool.py and floor.py; read by chart.py and cli/_bench.py.
 
 a) A ratio is our best epoch's speed over the best other's, each with its better number of threads.
 b) Losses are held against each other: after as many epochs from the same weights, ours must lie where the others' do,

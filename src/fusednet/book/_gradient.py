@@ -24,6 +24,7 @@ from fusednet.book import _plan
 from fusednet.book._draws import draw_kept
 from fusednet.book._weights import LateWeights, Pool, Weights
 from fusednet.book.layers import Affine, BatchNormalization, Dropout, SoftmaxWithLoss, _Elementwise
+from fusednet.cursor import fresh
 from fusednet.phases import schedule
 from fusednet.plan import FIRST_SUMS, Flat
 
@@ -245,7 +246,7 @@ class Gradient:
             calls = bound(self._ops[ops], self._argument, self.rows, threads.get_num_threads())
             program = BoundProgram(calls, len(calls), self.rows)
             self._runs[ops] = interp.walker(backends.current()).run(
-                program, None, self.rows, self.rows, 1, None, None, 0, np.zeros(interp.CURSOR_FIELDS, np.int64),
+                program, None, self.rows, self.rows, 1, None, None, 0, fresh(),
                 np.zeros(len(FIRST_SUMS)), np.zeros((1, len(FIRST_SUMS))), str(self.dtype), False)
         return self._runs[ops]
 

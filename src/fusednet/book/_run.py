@@ -10,12 +10,12 @@ b) Batches and masks are drawn ahead, in the order in which single steps would d
 
 import numpy as np
 
-from fusednet.backends import interp
 from fusednet.book import _plan
 from fusednet.book._draws import draw_kept
 from fusednet.book._gradient import Snapshot, blocks
 from fusednet.book.functions import TINY
 from fusednet.book.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from fusednet.cursor import fresh
 from fusednet.params import empty
 from fusednet.runner import Progress, Runner, Source
 
@@ -128,7 +128,7 @@ class Stretches:
                 arrays |= _scales(block, self.dtype)
                 self.masks[k] = arrays[f"drawn{k}"] = np.empty((rows, block.width), self.dtype)
         self.progress = Progress()
-        self.cursor = np.zeros(interp.CURSOR_FIELDS, np.int64)
+        self.cursor = fresh()
         self.runner = Runner(plan, _Arrays(arrays, named), Source(self.order, out=self.out), steps_per_epoch=1,
                              cursor=self.cursor, scalars=self._rates)
         self.penalty = plan.sums.index("penalty")

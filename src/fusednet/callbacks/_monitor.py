@@ -1,6 +1,6 @@
 """What `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` share: a key of the logs, and what better means.
 
-Read by those three.
+Reads errors.py; read by those three and by the searches' results (search/results.py).
 
 a) A key that no epoch will have is an error when the training begins. One that only this epoch lacks (validation every
    third epoch) is passed over: the epoch does not count.

@@ -1,6 +1,6 @@
 """Losses that the engine has no kernel for, as functions of ``(y_true, y_pred)``; see `fusednet.losses.Custom`.
 
-Reads nothing; read by _build.py and _classifier.py. Objects, not closures, so that estimators can be pickled.
+Reads nothing; read by _classifier.py. Objects, not closures, so that estimators can be pickled.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """`MLPRegressor`; see _base.py.
 
-Reads _base.py, _build.py, _losses.py and scikit-learn's checks; read by the package.
+Reads _base.py, _build.py, losses.py and scikit-learn's checks; read by the package.
 
 a) "squared_error" and "poisson" are scikit-learn's, half of what their names say; the other losses are the engine's.
 b) For several outputs scikit-learn's gradient is that of the sum over them and its loss their mean: the sum is what is
