@@ -100,15 +100,18 @@ ARROWS = {
         *("fusednet.plan", "fusednet.planner", "fusednet.predictor", "fusednet.runner", "fusednet.spec"),
         *("fusednet.stepper", "fusednet.streams", "fusednet.summary", "fusednet.trainer"),
     ),
+    "fusednet.loading": ("fusednet.contents", "fusednet.io", "fusednet.model"),
     "fusednet.folds": ("fusednet.errors",),
     "fusednet.pool": ("fusednet.callbacks", "fusednet.feed", "fusednet.params", "fusednet.threads"),
     "fusednet.estimators": ("fusednet.callbacks", "fusednet.pool"),
     "fusednet.many": (
-        *("fusednet.callbacks", "fusednet.datasets", "fusednet.errors", "fusednet.estimators", "fusednet.feed"),
-        *("fusednet.folds", "fusednet.model", "fusednet.pool", "fusednet.trainer"),
+        *("fusednet.callbacks", "fusednet.callbacks._progress", "fusednet.datasets", "fusednet.errors"),
+        *("fusednet.estimators", "fusednet.feed", "fusednet.folds", "fusednet.model", "fusednet.pool"),
+        "fusednet.trainer",
     ),
     "fusednet.ensemble": (
-        *("fusednet.errors", "fusednet.fuse", "fusednet.io", "fusednet.many", "fusednet.model", "fusednet.pool"),
+        *("fusednet.errors", "fusednet.fuse", "fusednet.io", "fusednet.loading", "fusednet.many", "fusednet.model"),
+        "fusednet.pool",
     ),
     "fusednet.search": (
         *("fusednet.callbacks", "fusednet.callbacks._monitor", "fusednet.errors", "fusednet.estimators"),
@@ -137,19 +140,20 @@ ARROWS = {
     "fusednet.bench": (
         *("fusednet", "fusednet.backends", "fusednet.backends.native", "fusednet.bench", "fusednet.errors"),
     ),
-    "fusednet.tabular": (),
-    "fusednet.recipe": ("fusednet.tabular",),
+    "fusednet.tabular": ("fusednet.errors",),
+    "fusednet.recipe": ("fusednet.errors", "fusednet.tabular"),
     "fusednet.cli": (
         *("fusednet", "fusednet.backends", "fusednet.callbacks", "fusednet.cli", "fusednet.datasets"),
         *(f"fusednet.bench.{name}" for name in ("ceilings", "chart", "memory", "page", "peers", "pool", "results")),
         *("fusednet.bench.text", "fusednet.bench.training", "fusednet.bench.workloads"),
-        *("fusednet.errors", "fusednet.info", "fusednet.model", "fusednet.optimizers", "fusednet.recipe"),
+        *("fusednet.errors", "fusednet.info", "fusednet.loading", "fusednet.model", "fusednet.optimizers"),
+        "fusednet.recipe",
         *("fusednet.spec", "fusednet.tabular", "fusednet.threads", "fusednet.trainer"),
     ),
     "fusednet.__main__": ("fusednet.cli",),
     "fusednet.io": (
-        *("fusednet", "fusednet.spec", "fusednet.losses", "fusednet.optimizers", "fusednet.schedules"),
-        "fusednet.initializers",
+        *("fusednet", "fusednet.errors", "fusednet.initializers", "fusednet.losses", "fusednet.optimizers"),
+        *("fusednet.schedules", "fusednet.spec"),
     ),  # whose classes a file may name; fusednet for the version
 }
 """What a module, or all in a package, may read; its own name stands for what is inside. The longest name that fits a

@@ -20,7 +20,8 @@ _MEMBERS = {
     for module, names in {
         "threads": "get_num_threads set_num_threads",
         "precision": "get_matmul_precision set_matmul_precision",
-        "model": "Sequential load",
+        "model": "Sequential",
+        "loading": "load",
         "spec": "Activation BatchNormalization Dense Dropout ELU Flatten GELU L1 L1L2 L2 LeakyReLU Linear "
                 "Normalization ReLU SELU Sigmoid SiLU Softmax Softplus Swish Tanh",
         "losses": "BinaryCrossentropy CategoricalCrossentropy Huber MeanAbsoluteError MeanSquaredError "

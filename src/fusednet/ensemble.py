@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fusednet import errors, fuse, io, many, pool
-from fusednet.model import Sequential, from_content
+from fusednet.loading import from_content
+from fusednet.model import Sequential
 
 
 class Ensemble:

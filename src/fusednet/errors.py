@@ -58,9 +58,16 @@ def nearest(value, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def unknown(where: str, name: str, value, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not among the known ones, with the nearest."""
+def unknown(where: str, name: str, value, known: Iterable[str], kind: type[Exception] = ValueError) -> Exception:
+    """The error of class `kind` for a name that is not among the known ones, with the nearest; `where` may be empty."""
     known = list(known)
     near = nearest(value, known)
     hint = f" (did you mean {near!r}?)" if near else ""
-    return ValueError(f"{where}: {name} is {value!r}; known: {', '.join(known)}{hint}")
+    return kind(f"{where}{': ' if where else ''}{name} is {value!r}; known: {', '.join(known)}{hint}")
+
+
+def missing(use: str, package: str, extra: str, hint: str = "") -> ImportError:
+    """The error for a package that is not installed: what it is for, which extra of fusednet brings it, and what else
+    to do."""
+    return ImportError(f"{use} needs the package {package}, which is not installed: pip install 'fusednet[{extra}]'"
+                       f"{hint}")

@@ -12,6 +12,7 @@ import copy
 import inspect
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class EstimatorJob(Job):
     rows: tuple = ()
     held: tuple | None = None
     callbacks: list = field(default_factory=list)
-    REMEDY = "estimators with a callback each, and none that writes where there are folds"
+    REMEDY: ClassVar[str] = "estimators with a callback each, and none that writes where there are folds"
 
     def callbacks_of_its_own(self) -> list:
         """Those in its parameters, and in those of the estimators in it."""

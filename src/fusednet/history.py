@@ -258,9 +258,7 @@ class History:
             import matplotlib.figure
             from matplotlib.ticker import MaxNLocator
         except ModuleNotFoundError as error:
-            raise ImportError(
-                "History.plot needs the package matplotlib, which is not installed: pip install 'fusednet[plot]'"
-            ) from error
+            raise errors.missing("History.plot", "matplotlib", "plot") from error
         if path is not None:
             path = os.fspath(path)
             if not os.path.isdir(os.path.dirname(path) or "."):

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fusednet import __version__, initializers, losses, optimizers, schedules, spec
+from fusednet import __version__, errors, initializers, losses, optimizers, schedules, spec
 
 FORMAT = 1
 
@@ -283,9 +283,7 @@ def _safetensors():
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError(
-            "model files need the package safetensors, which is not installed: pip install 'fusednet[files]'"
-        ) from error
+        raise errors.missing("a model file", "safetensors", "files") from error
     return safetensors
 
 

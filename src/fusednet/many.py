@@ -21,6 +21,7 @@ import numpy as np
 
 from fusednet import datasets, errors, feed, folds, pool, trainer
 from fusednet.callbacks import CallbackList
+from fusednet.callbacks._progress import bar_class
 from fusednet.estimators import EstimatorJob, Rows, is_estimator, with_params
 from fusednet.model import Sequential
 from fusednet.pool import Fitted, Job, NetworkJob
@@ -29,8 +30,9 @@ OPTIONS = ("batch_size", "epochs", "callbacks", "class_weight", "shuffle", "step
            "validation_freq", "validation_batch_size", "initial_epoch")
 """What of ``fit`` may differ from network to network."""
 
-_UNSAID = {"batch_size": 32, "epochs": 1, "initial_epoch": 0, "steps_per_epoch": None, "validation_freq": 1,
-           "validation_interval": None, "max_time": None, "shuffle": True, "verbose": 0, "resume": False}
+_PLANNED = {name: inspect.signature(Sequential.fit).parameters[name].default
+            for name in inspect.signature(trainer.planned).parameters}
+"""What ``fit`` makes its schedule of, and has by default."""
 
 
 def fit_many(configs: Iterable, x, y=None, *, build: Callable | None = None, seed: int | None = None,
@@ -138,7 +140,7 @@ def _check_arguments(on_error, workers, options) -> None:
         errors.integer("fit_many", "workers", workers, 1)
     for name in options:
         if name not in OPTIONS:
-            raise TypeError(str(errors.unknown("fit_many", "argument", name, OPTIONS)))
+            raise errors.unknown("fit_many", "argument", name, OPTIONS, TypeError)
 
 
 # ---- from a config to a network --------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def _recruit_of(made, config, where: str) -> Recruit:
         made, options = made
         for name in options:
             if name not in OPTIONS:
-                raise TypeError(f"{where}: {errors.unknown('fit', 'argument', name, OPTIONS)}")
+                raise errors.unknown(f"{where}: fit", "argument", name, OPTIONS, TypeError)
     if not isinstance(made, Sequential):
         raise TypeError(f"{where} gave {type(made).__name__}; wanted a compiled Sequential")
     return Recruit(_compiled(made, where), config, dict(options))
@@ -399,7 +401,7 @@ def make_jobs(recruits: list[Recruit], shared: Shared, division: Division, seed:
         one.model._check_trainable("fit_many")
         if other is not None:
             given["validation_data"] = other
-        trainer.planned(**(_UNSAID | {name: value for name, value in given.items() if name in _UNSAID}))
+        trainer.planned(**(_PLANNED | {name: value for name, value in given.items() if name in _PLANNED}))
         several = division.folds is not None
         for fold, (train, held) in enumerate(division.of(data)):
             data.check_weights(train, held)
@@ -467,16 +469,7 @@ class _Bar:
     def __init__(self, total: int, wanted: bool):
         self._bar = None
         if wanted:
-            try:
-                import tqdm
-            except ModuleNotFoundError as error:
-                raise ImportError("fit_many: progress=True needs the package tqdm, which is not installed: "
-                                  "pip install 'fusednet[search]'") from error
-
-            class Bar(tqdm.tqdm):
-                monitor_interval = 0  # tqdm's own would start a thread that lives on
-
-            self._bar = Bar(total=total, unit=" networks")
+            self._bar = bar_class("fit_many: progress=True", "search")(total=total, unit=" networks")
 
     def __enter__(self):
         return self

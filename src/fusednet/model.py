@@ -394,8 +394,10 @@ class Sequential:
             If anything is not valid; before anything is changed.
         """
         self._need_compiled("fit")
-        schedule = trainer.planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq,
-                                   validation_interval, max_time, shuffle, verbose, resume)
+        schedule = trainer.planned(
+            batch_size=batch_size, epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+            validation_freq=validation_freq, validation_interval=validation_interval, max_time=max_time,
+            shuffle=shuffle, verbose=verbose, resume=resume)
         if feed.is_batches(x):
             fit = self._fit_stream(x, y, schedule, callbacks, sample_weight, class_weight, validation_split,
                                    validation_data, validation_batch_size, validation_steps)
@@ -762,39 +764,3 @@ class Sequential:
         self._draw_by(seed)
         self.build(network.features)
         contents.restore(self, tensors, document)
-
-
-def load(path) -> Sequential:
-    """Read a model that `Sequential.save` wrote.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-
-    Returns
-    -------
-    Sequential
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is cut off or altered, not a model of fusednet, or written by a newer version.
-    """
-    tensors, document = io.read(path)
-    if "members" in document:
-        raise ValueError(f"load: {path} holds an ensemble; wanted one model (Ensemble.load reads it)")
-    return from_content(tensors, document, path)
-
-
-def from_content(tensors: dict, document: dict, path="the file") -> Sequential:
-    """The model that `Sequential.content` gave; `path` is for messages."""
-    network = contents.network(tensors, document, path)
-    model = Sequential(network.layers, document["seed"], dtype=network.dtype, name=document["name"])
-    if "optimizer" in document:
-        model.compile(io.decode(document["optimizer"]), io.decode(document["loss"]), document["metrics"],
-                      matmul_precision=document.get("matmul_precision"))
-    model.build(network.features)
-    contents.restore(model, tensors, document)
-    return model

@@ -14,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from fusednet import params, threads
 from fusednet.callbacks import Callback
@@ -43,6 +44,12 @@ class Job(ABC):
     config: object
     index: int = 0
     fold: int | None = None
+    REMEDY: ClassVar[str] = ""
+    """What to do where callbacks of several jobs write the same file."""
+
+    def callbacks_of_its_own(self) -> list:
+        """The user's callbacks that its training tells; none by default."""
+        return []
 
     @property
     @abstractmethod
@@ -80,7 +87,7 @@ class NetworkJob(Job):
     data: Data | None = None
     options: dict = field(default_factory=dict)
     callbacks: list = field(default_factory=list)
-    REMEDY = "callbacks may be a function, which is called for each network, or stand in the configs"
+    REMEDY: ClassVar[str] = "callbacks may be a function, which is called for each network, or stand in the configs"
 
     def callbacks_of_its_own(self) -> list:
         """Its `callbacks`."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fusednet import tabular
+from fusednet import errors, tabular
 
 MOST_CATEGORIES = 50
 """Inputs that a text column becomes at most; the rarer categories share the last."""
@@ -235,9 +235,7 @@ def _sklearn():
         import sklearn.impute
         import sklearn.preprocessing
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "training on a table needs the package scikit-learn, which is not installed: pip install 'fusednet[cli]'"
-        ) from error
+        raise errors.missing("training on a table", "scikit-learn", "cli") from error
     return sklearn
 
 

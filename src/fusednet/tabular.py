@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fusednet import errors
+
 TASKS = ("classification", "regression")
 MOST_CLASSES = 20
 """Whole numbers with more different values than these are taken for quantities, not for classes."""
@@ -35,9 +37,7 @@ def pandas():
     try:
         import pandas
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "reading a table needs the package pandas, which is not installed: pip install 'fusednet[cli]'"
-        ) from error
+        raise errors.missing("reading a table", "pandas", "cli") from error
     return pandas
 
 
@@ -94,9 +94,7 @@ def _read_parquet(path: str):
     try:
         frame = pandas().read_parquet(path)
     except ImportError as error:
-        raise ImportError(
-            f"{path} is Parquet, which needs the package pyarrow: pip install 'fusednet[cli]'"
-        ) from error
+        raise errors.missing(f"{path} is Parquet, which", "pyarrow", "cli") from error
     except Exception as error:  # pyarrow's errors have no base that could be named without importing it
         raise ValueError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
     named = [level for level, name in enumerate(frame.index.names) if name is not None]

@@ -113,8 +113,8 @@ class Schedule:
     resume: bool
 
 
-def planned(batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval, max_time, shuffle,
-            verbose, resume) -> Schedule:
+def planned(*, batch_size, epochs, initial_epoch, steps_per_epoch, validation_freq, validation_interval, max_time,
+            shuffle, verbose, resume) -> Schedule:
     """What ``fit`` was given, checked."""
 
     def whole(name, value, low):

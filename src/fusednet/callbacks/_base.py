@@ -178,7 +178,7 @@ class LambdaCallback(Callback):
                      on_train_batch_end=on_train_batch_end, **others)
         for name, function in given.items():
             if name not in METHODS:
-                raise TypeError(str(errors.unknown("LambdaCallback", "argument", name, METHODS)))
+                raise errors.unknown("LambdaCallback", "argument", name, METHODS, TypeError)
             if function is None:
                 continue
             if not callable(function):

@@ -40,14 +40,12 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _bar_class():
+def bar_class(use: str, extra: str, hint: str = ""):
+    """The class of tqdm's bars, or an `ImportError` that says what is wanted for `use`."""
     try:
         import tqdm
     except ModuleNotFoundError as error:
-        raise ImportError(
-            "ProgressBar: a bar (verbose=1) needs the package tqdm, which is not installed: "
-            "pip install 'fusednet[cli]'; verbose=2 prints a line for each epoch without it"
-        ) from error
+        raise errors.missing(use, "tqdm", extra, hint) from error
 
     class Bar(tqdm.tqdm):
         monitor_interval = 0  # tqdm's own would start a thread that lives on
@@ -80,7 +78,10 @@ class ProgressBar(Callback):
         self.verbose = errors.integer("ProgressBar", "verbose", verbose, 0)
         if self.verbose > 2:
             raise ValueError(f"ProgressBar: verbose is {verbose}; wanted 0, 1 or 2")
-        self._bar_class = _bar_class() if self.verbose == 1 else None
+        self._bar_class = None
+        if self.verbose == 1:
+            self._bar_class = bar_class("ProgressBar: a bar (verbose=1)", "cli",
+                                        "; verbose=2 prints a line for each epoch without it")
         self._file = file
         self._bar = None
         self._training = self._begun = False  # training: whether it is under way; begun: whether an epoch has begun

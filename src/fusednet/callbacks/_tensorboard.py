@@ -49,10 +49,7 @@ class TensorBoard(Callback):
     def __init__(self, log_dir="logs", histogram_freq=0, write_steps_per_second=False, update_freq="epoch"):
         super().__init__()
         if importlib.util.find_spec("tensorboardX") is None:
-            raise ImportError(
-                "TensorBoard needs the package tensorboardX, which is not installed: "
-                "pip install 'fusednet[tensorboard]'"
-            )
+            raise errors.missing("TensorBoard", "tensorboardX", "tensorboard")
         name = "TensorBoard"
         self.log_dir = os.fspath(log_dir)
         self.histogram_freq = errors.integer(name, "histogram_freq", histogram_freq, 0)

@@ -55,7 +55,7 @@ def _jobs(options, more: tuple[str, ...] = ()) -> list[str]:
     """The jobs that were asked for, or all."""
     for name in options.jobs:
         if name.partition("@")[0] not in (*JOBS, *more):
-            raise ValueError(str(unknown("", "job", name, (*JOBS, *more))).removeprefix(": "))
+            raise unknown("", "job", name, (*JOBS, *more))
         if name not in more:
             named(name)
     return list(dict.fromkeys(options.jobs)) or [*JOBS, *more]

@@ -1,6 +1,6 @@
 """``fusednet predict``: a saved model and a file, to a table of predictions.
 
-Reads tabular.py, recipe.py, model.py; read by cli/__init__.py.
+Reads tabular.py, recipe.py, loading.py; read by cli/__init__.py.
 
 a) A row of the result for each row of the file, in its order: the prediction, and for classes their probabilities.
 b) A model of `Sequential.save`, without a recipe, takes the file's columns as they are: by name, if it was trained on
@@ -20,7 +20,7 @@ import numpy as np
 
 from fusednet import tabular, threads
 from fusednet.cli._text import count, in_classes, in_numbers
-from fusednet.model import load
+from fusednet.loading import load
 from fusednet.recipe import Recipe
 
 

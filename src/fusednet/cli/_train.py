@@ -22,10 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusednet import backends, callbacks, datasets, optimizers, spec, tabular, threads
+from fusednet import backends, callbacks, datasets, errors, optimizers, spec, tabular, threads
 from fusednet.cli._options import DEFAULTS, EPOCHS
 from fusednet.cli._text import count, in_classes, in_numbers, say, some
-from fusednet.model import Sequential, load
+from fusednet.loading import load
+from fusednet.model import Sequential
 from fusednet.recipe import Recipe, learn
 from fusednet.trainer import TrainingWarning
 
@@ -107,8 +108,7 @@ def _check_packages(quiet: bool) -> None:
     for name, use, hint in (("safetensors", "saving the model", ""),
                             ("tqdm", "the progress bar", "; --quiet does without it")):
         if importlib.util.find_spec(name) is None and not (quiet and hint):
-            raise ImportError(f"{use} needs the package {name}, which is not installed: "
-                              f"pip install 'fusednet[cli]'{hint}")
+            raise errors.missing(use, name, "cli", hint)
 
 
 def _check_output(output: str, data: str | None) -> None:

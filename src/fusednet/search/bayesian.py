@@ -311,8 +311,7 @@ def _optuna():
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise ImportError("BayesianSearch needs the package optuna, which is not installed: "
-                          "pip install 'fusednet[search]'") from error
+        raise errors.missing("BayesianSearch", "optuna", "search") from error
     return optuna
 
 

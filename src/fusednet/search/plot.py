@@ -12,6 +12,7 @@ import textwrap
 
 import numpy as np
 
+from fusednet import errors
 from fusednet.search.space import Choice, Int, same
 
 _TRAINING, _VALIDATION, _FAILED = "#0072b2", "#d55e00", "#999999"
@@ -26,8 +27,7 @@ def draw(results, path, best: int):
     try:
         import matplotlib.figure
     except ModuleNotFoundError as error:
-        raise ImportError("Results.plot needs the package matplotlib, which is not installed: "
-                          "pip install 'fusednet[search]'") from error
+        raise errors.missing("Results.plot", "matplotlib", "search") from error
     if path is not None:
         path = os.fspath(path)
         if not os.path.isdir(os.path.dirname(path) or "."):
