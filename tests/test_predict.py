@@ -319,6 +319,24 @@ def test_numbers_that_are_not_finite(bad, dtype):
         same(made, x)
 
 
+@pytest.mark.parametrize("python", [False, True])
+@pytest.mark.parametrize("n", [1, 300])
+def test_numbers_that_float32_cannot_hold(n, python, monkeypatch):
+    if python:
+        monkeypatch.setattr(interp, "walker", interp.Walker)
+    made, x = network(), rows(n, "float64")
+    wanted = made.predict(x)
+    for bad in (1e39, -1e39):
+        broken = x.copy()
+        broken[-1, 3] = bad
+        for _ in range(2):
+            with pytest.raises(ValueError, match=rf"x has .* in row {n - 1}, column 3; wanted numbers that float32 can"):
+                made.predict(broken)
+        broken[-1, 3] = np.sign(bad) * float(np.finfo("f4").max)
+        made.predict(broken)
+        assert np.array_equal(made.predict(x), wanted)
+
+
 @pytest.mark.parametrize("given, problem, words", [
     (rows(4)[:, :3], ValueError, "x has 3 features, the model was built for 7"),
     (rows(4)[0], ValueError, r"x has shape \(7,\); wanted 2-D"),

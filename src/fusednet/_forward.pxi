@@ -12,6 +12,16 @@ cdef struct Place:
     bint out
 
 
+cdef bint any_beyond(const double *x, int64_t n, double most) noexcept nogil:
+    """Whether a number's magnitude is above `most`."""
+    cdef int64_t i
+    cdef bint found = False
+    for i in range(n):
+        found |= x[i] > most
+        found |= x[i] < -most
+    return found
+
+
 cdef class Forward:
     """What a run gives for other rows.
 
@@ -35,8 +45,8 @@ cdef class Forward:
     cdef Kernel find_nonfinite
     cdef object ndarray, empty, shape, dtype, first
     cdef int code
-    cdef int64_t rows, features, itemsize, bytes_in, work, count
-    cdef double seconds
+    cdef int64_t rows, features, itemsize, work, count
+    cdef double seconds, most  # most: of a number of x, where the network's dtype holds less; else 0
     cdef Place *places
     cdef fn_slot look[MAX_SLOTS]
 
@@ -50,8 +60,9 @@ cdef class Forward:
             raise ValueError("a plan that predicts has no numbers that change from step to step")
         self.run, self.find_nonfinite, self.ndarray, self.empty, self.seconds = run, find_nonfinite, ndarray, empty, seconds
         self.rows, self.features = x.shape
-        self.shape, self.dtype, self.itemsize, self.bytes_in = out.shape, out.dtype, x.itemsize, x.nbytes
+        self.shape, self.dtype, self.itemsize = out.shape, out.dtype, x.itemsize
         self.code = type_code(x.dtype.char.encode())
+        self.most = FLT_MAX if x.dtype.char == "d" and out.dtype.char == "f" else 0
         programs = [program for program in run.kept[:2] if program is not None]
         for program in programs:
             patches += program.patch_count
@@ -83,7 +94,7 @@ cdef class Forward:
 
     def __call__(self, x):
         """Outputs of x, or None where x is no array of the rows, columns, dtype and layout that it was made for, or has
-        NaN or infinity."""
+        NaN, infinity or what would be one in the network's dtype."""
         cdef Py_buffer b
         cdef void *address
         cdef char *base
@@ -138,11 +149,16 @@ cdef class Forward:
         return out if status == FN_RUN_DONE else None
 
     cdef int look_through(self) noexcept nogil:
-        """FN_RUN_CHECK where a number of x is not finite."""
+        """FN_RUN_CHECK where a number of x is not finite, or would not be in the network's dtype."""
         cdef int64_t *first = <int64_t *>self.look[self.find_nonfinite.parameter[0].slot].p
         if fn_call(self.find_nonfinite.table, 0, self.find_nonfinite.number, self.look, NULL, 1) != 0:
             return FN_RUN_NO_MEMORY
-        return FN_RUN_DONE if first[0] < 0 else FN_RUN_CHECK
+        if first[0] >= 0:
+            return FN_RUN_CHECK
+        if self.most > 0 and any_beyond(<const double *>self.look[self.find_nonfinite.parameter[1].slot].p,
+                                        self.rows * self.features, self.most):
+            return FN_RUN_CHECK
+        return FN_RUN_DONE
 
     cdef int walk(self, fn_team *used) noexcept nogil:
         """The steps that are left. When all are done it does not matter that time is over too."""

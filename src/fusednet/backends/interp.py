@@ -190,7 +190,7 @@ class Forward:
                 x.flags.c_contiguous and x.flags.aligned):
             return None
         run.table.find_nonfinite(first, x)
-        if first[0] >= 0:
+        if first[0] >= 0 or _any_beyond(x, self._outputs[1]):
             return None
         arrays = {"x": x, "out": np.empty(*self._outputs)}
         run.programs = [_exchanged(program, lambda name: arrays[name]) for program in self._programs]
@@ -198,6 +198,14 @@ class Forward:
         run.advance(np.empty((run.steps_per_epoch, 0)), math.inf)
         run.programs = None
         return arrays["out"]
+
+
+def _any_beyond(x: np.ndarray, dtype) -> bool:
+    """Whether a number of x is beyond what `dtype` holds."""
+    if x.dtype.kind != "f" or x.itemsize <= dtype.itemsize or not x.size:
+        return False
+    most = np.finfo(dtype).max
+    return bool(x.max() > most or x.min() < -most)
 
 
 def _exchanged(program, other):
