@@ -179,6 +179,14 @@ def test_a_training_that_one_callback_refuses_changes_none(tmp_path):
     assert stopping.best == 7.0 and not log.exists() and not backup.exists()
 
 
+@pytest.mark.parametrize("stop_after", [None, 1])
+def test_a_log_of_no_epoch_is_not_that_of_the_training_before(tmp_path, stop_after):
+    log = tmp_path / "log.csv"
+    train(CSVLogger(log), epochs_of([7.0]))
+    train(CSVLogger(log), epochs_of([1.0] if stop_after else []), stop_after=stop_after)
+    assert log.read_text() == ""
+
+
 def test_a_backup_is_not_made_where_a_file_is(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="is a file; wanted the name of a folder"):

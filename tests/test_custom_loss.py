@@ -81,3 +81,19 @@ def test_a_loss_function_may_ask_the_model(ask, python, in_python):
         return history, model.memory.params.tobytes(), model.evaluate(X, X[:, :1])
 
     assert trained(True) == trained(False)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_loss_function_cannot_write_to_targets(shuffle):
+    def loss(y_true, y_pred):
+        y_true -= 1
+        return ((y_pred - y_true) ** 2).sum(1), 2 * (y_pred - y_true)
+
+    x, t = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.compile("sgd", loss)
+    for call in (lambda: model.fit(x, t, shuffle=shuffle), lambda: model.evaluate(x, t),
+                 lambda: model.train_on_batch(x, t)):
+        with pytest.raises(ValueError, match="read-only"):
+            call()
+    assert (t == 1).all()

@@ -310,3 +310,29 @@ def test_a_batch_may_have_weights_that_are_all_0():
     weight[SIZE + 3] = -1
     with pytest.raises(ValueError, match=r"batch 1 of x: sample_weight has -1 in row 3; wanted 0 or more"):
         classifier().fit(batches(weight), steps_per_epoch=2)
+
+
+def test_epochs_of_an_unknown_length_are_as_long_as_they_are():
+    x, y = blobs(100)
+
+    class Batches:
+        epoch = 0
+
+        def __iter__(self):
+            self.epoch += 1
+            for i in range(0, 10 * (2 + self.epoch), 10):
+                yield x[i : i + 10], y[i : i + 10]
+
+    begun, whole, left, batches = [], classifier(), classifier(), Batches()
+    history = whole.fit(Batches(), epochs=3, callbacks=fn.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: begun.append(batch)))
+    assert history.steps == [3, 7, 12] and begun == [*range(3), *range(4), *range(5)]
+    for epochs in (1, 2, 3):
+        left.fit(batches, epochs=epochs, resume=True)
+    assert all(map(np.array_equal, whole.get_weights(), left.get_weights()))
+
+
+def test_weights_that_would_be_nothing_are_refused():
+    x, y = blobs(100)
+    with pytest.raises(ValueError, match=r"batch 0 of x: sample_weight has 1e-40 at most; wanted 1\.2e-38 or more"):
+        classifier(dtype="float32").fit(((x, y, np.full(100, 1e-40)) for _ in range(2)), steps_per_epoch=2)

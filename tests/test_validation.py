@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fits import blobs, full, outcome
+from fits import blobs, classifier, full, outcome
 
 import fusednet as fn
 from fusednet import runner, trainer
@@ -155,3 +155,33 @@ def test_callbacks_are_told_of_evaluations_and_predictions(batches):
             parts = [logs["outputs"] for what, *_, logs in told.said if what == "predict batch_end"]
             assert (np.concatenate(parts) == out).all()
         told.said.clear()
+
+
+@pytest.mark.parametrize("interval, freq, wanted", [(4, 3, [4, 8, 16, 20]), (4, 1, []), (6, 100, [6, 12, 18, 24]),
+                                                    (3, 2, [3, 6, 9, 12, 15, 18, 21])])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_interval_counts_where_epochs_end_too(interval, freq, wanted, stream):
+    """Six epochs of four steps; what an epoch validates at its end is not validated twice."""
+    x, y = blobs(100)
+
+    class Batches:
+        def __iter__(self):
+            return ((x[i : i + 25], y[i : i + 25]) for i in range(0, 100, 25))
+
+    def fit(model, **more):
+        data = (Batches(),) if stream else (x, y)
+        return model.fit(*data, batch_size=25, epochs=6, validation_data=(x, y), validation_interval=interval,
+                         validation_freq=freq, **more)
+
+    def stop(epoch, logs):
+        if epoch in (1, 3):
+            raise KeyboardInterrupt
+
+    whole, left = classifier(), classifier()
+    steps = [one["step"] for one in fit(whole).validations]
+    assert steps == [step for step in wanted if step % 4 or step // 4 % freq]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit(left, resume=True, callbacks=fn.LambdaCallback(on_epoch_end=stop))
+    fit(left, resume=True)
+    assert outcome(left) == outcome(whole)

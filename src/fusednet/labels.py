@@ -323,7 +323,12 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
             raise ValueError(f"{what} has {total[row]:g} in row {row}; wanted 0 or more")
     if class_weight is not None:
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
-    largest = 0 if all_zero else total.max(initial=0)  # those of other batches count beside them
+    largest = total.max(initial=0)
+    if all_zero and 0 < largest < np.finfo(dtype).tiny:
+        raise ValueError(f"{what} has {largest:g} at most; wanted {np.finfo(dtype).tiny:.2g} or more in some row, beside "
+                         "which those of other batches count")
+    if all_zero:  # those of other batches count beside them
+        largest = 0
     if 0 < largest <= np.finfo(dtype).max and not _SMALL < largest < 1 / _SMALL:
         total = np.ldexp(total, -np.frexp(largest)[1])  # exact, and only their ratios count
     with np.errstate(over="ignore"):

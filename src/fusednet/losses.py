@@ -264,9 +264,9 @@ class Custom(Loss):
     Parameters
     ----------
     function : callable
-        ``function(y_true, y_pred) -> (loss, gradient)``: y_true and y_pred are (rows, outputs), loss is (rows,), each
-        row's value, gradient is (rows, outputs), each row's ``d loss / d y_pred``. Weights and the mean over rows are
-        the library's.
+        ``function(y_true, y_pred) -> (loss, gradient)``: y_true and y_pred are (rows, outputs) and cannot be written
+        to; loss is (rows,), each row's value, gradient is (rows, outputs), each row's ``d loss / d y_pred``. Weights
+        and the mean over rows are the library's.
     """
 
     function: Callable

@@ -242,12 +242,12 @@ class Memory:
         return arrays | {f"grads.{i}": vector for i, vector in enumerate(self.slices, 1)}
 
     def named(self) -> dict[str, np.ndarray]:
-        """Weights and their gradients by the names that plans give them."""
+        """Weights and their gradients by the names that plans give them (`params.gradient`)."""
         names = dict(self.parameters)
         if self.grads is not None:
-            names |= {f"d {name}": view for name, view in self.views(self.grads).items()}
+            names |= {params.gradient(name): view for name, view in self.views(self.grads).items()}
         for i, vector in enumerate(self.slices, 1):
-            names |= {f"d {name}.{i}": view for name, view in self.views(vector).items()}
+            names |= {params.gradient(name, i): view for name, view in self.views(vector).items()}
         return names
 
 

@@ -9,6 +9,7 @@ c) Every method checks all that it is given before it changes anything.
 """
 
 import copy
+import threading
 from functools import partial
 
 import numpy as np
@@ -107,6 +108,10 @@ class Sequential:
         left = self.left if self.training is None else self.training.state()
         anew = {"_plans": {}, "_predictor": None, "_stepper": None, "training": None}
         return vars(self) | anew | {"_given": list(self._given), "left": left}
+
+    def __copy__(self) -> "Sequential":
+        """A whole copy: two models with the same weights would train each other's."""
+        return copy.deepcopy(self)
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -218,7 +223,7 @@ class Sequential:
         RuntimeError
             If a training is under way.
         """
-        if self.training is not None:
+        if trainer.under_way(self):
             raise RuntimeError("compile: the model is being trained; wanted before or after fit, not in a callback")
         used = isinstance(optimizer, optimizers.InUse)
         rate, goes_on = optimizer.rate_by_hand if used else None, used and optimizer.is_of(self)
@@ -525,9 +530,14 @@ class Sequential:
         ArithmeticError
             If loss or gradient are not finite; the weights are then those before the step.
         RuntimeError
-            If a step is under way, in another thread or because the loss is a function that asks for one.
+            If a step or a training is under way in another thread, or a step because the loss is a function that asks
+            for one.
         """
         self._need_compiled("train_on_batch")
+        training = trainer.under_way(self)
+        if training is not None and training.thread is not threading.current_thread():
+            raise RuntimeError("train_on_batch: the model is being trained in another thread; wanted after the end of "
+                               "that training")
         feed.need_y("train_on_batch", y)
         data = self.prepare(x, y, sample_weight=sample_weight, class_weight=class_weight)
         feed.need_all_classes("train_on_batch", data, self.classes_, self.network.outputs)
@@ -642,12 +652,12 @@ class Sequential:
 
     def classes_of(self, out: np.ndarray) -> np.ndarray:
         """The likeliest classes where `out` is what `predict` gave."""
-        yes = self.loss is not None and self.loss.head == "sigmoid"
-        if out.shape[1] > 1 and not yes:
+        head = None if self.loss is None else self.loss.head
+        last = fuse.chain(self.network).stages[-1].activation.kind
+        if head == "softmax" or last == "softmax" or (out.shape[1] > 1 and head != "sigmoid"):
             known = out if self.classes_ is None else out[:, : len(self.classes_)]  # there may be fewer than outputs
             codes = known.argmax(axis=1)
         else:
-            last = fuse.chain(self.network).stages[-1].activation.kind
             codes = (out > (0.5 if last == "sigmoid" else 0)).astype(np.int64)
             if out.shape[1] > 1:
                 return codes
@@ -687,6 +697,11 @@ class Sequential:
                 raise ValueError(f"set_weights: {name} is of shape {given.shape}; wanted {array.shape}")
             if given.dtype.kind not in "biuf":
                 raise TypeError(f"set_weights: {name} is of dtype {given.dtype}; wanted real numbers")
+            with np.errstate(over="ignore"):
+                lost = np.isinf(given.astype(array.dtype)) & np.isfinite(given)
+            if lost.any():
+                raise ValueError(f"set_weights: {name} has {given[lost][0]:g}; wanted numbers that {self.dtype} can "
+                                 "hold")
         for array, given in zip(own.values(), weights, strict=True):
             array[...] = given
         self.memory.let_go()
@@ -745,7 +760,8 @@ class Sequential:
         RuntimeError
             In a training that has begun.
         """
-        if self.training is not None and self.training.cursor is not None:
+        training = trainer.under_way(self)
+        if training is not None and training.cursor is not None:
             raise RuntimeError("load_training_state: the model is being trained; wanted before or after that")
         tensors, document = io.read(path)
         network = contents.network(tensors, document, path)

@@ -27,6 +27,12 @@ def empty(elements: int, dtype, fill: float | None = None) -> np.ndarray:
     return array
 
 
+def gradient(name: str, index: int = 0) -> str:
+    """What plans call a weight array's gradient, of the whole batch or of its slice `index`; no layer's name has a "/",
+    so that no weight array is called so."""
+    return f"d/{name}.{index}" if index else f"d/{name}"
+
+
 @dataclass(frozen=True)
 class Place:
     """A parameter's place in the flat vector.

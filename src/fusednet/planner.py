@@ -383,7 +383,7 @@ def _plan_total(b: _Builder, loss: Loss, rows: str, weight, check: bool) -> None
 
 def _gradient(b: _Builder, name: str, layout: params.Layout, index: int = 0) -> str:
     """`index`: of that slice of the batch."""
-    gradient, region = (f"d {name}.{index}", f"grads.{index}") if index else (f"d {name}", "grads")
+    gradient, region = params.gradient(name, index), f"grads.{index}" if index else "grads"
     if gradient not in b.tensors:
         b.tensor(gradient, *layout.places[name].shape, region="work" if b.begun else region)
     return gradient
@@ -607,7 +607,7 @@ def _plan_backward_in_blocks(b: _Builder, done: list[_Done], dy: str, optimizer:
             for begin, end in divided[name]:
                 columns = Columns(x.tensor if isinstance(x, Rows) else x, begin, end, isinstance(x, Rows))
                 rows = end - begin  # of one tensor, whose rows keep their parts, if there are as many
-                block = f"d {name}[{rows}]"
+                block = f"{params.gradient(name)}[{rows}]"
                 if block not in b.tensors:
                     b.work(block, rows, at.shape[1])
                 b.later("affine_bwd_dw", block, db if begin == 0 else None, columns, dy, b.precision, of=at.layer.name,
@@ -619,7 +619,7 @@ def _plan_backward_in_blocks(b: _Builder, done: list[_Done], dy: str, optimizer:
     _plan_backward(b, done, dy, layout, seed, {name: taking(name) for name in divided})
     for name, at in layout.places.items():
         if name not in divided:
-            step(name, 0, at.size, f"d {name}")
+            step(name, 0, at.size, params.gradient(name))
     _plan_average(b, optimizer, layout)
 
 

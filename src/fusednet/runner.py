@@ -212,7 +212,13 @@ class Runner:
             while (progress.steps < end or self._run.owes) and not ending:
                 begun = self.cursor[OP] > 0  # then no further than its end, where `turn` is due
                 wanted = 1 if begun else min(self._steps, end - progress.steps)
-                table = self.numbers(wanted)
+                try:
+                    table = self.numbers(wanted)
+                except Exception:  # a schedule that fails at a later step: those before it are made
+                    if wanted == 1:
+                        raise
+                    self._steps = wanted // 2
+                    continue
                 status, done = self._call(table, progress)
                 if status == "check":
                     op = self.plan.ops[int(self.cursor[OP])]

@@ -6,8 +6,9 @@ a) A schedule takes an array of steps and gives an array of rates, so that the e
    it starts on them, and Python is not asked at each. Steps count from 0.
 b) Formulas, argument names and edges are those of the stated source, Keras or PyTorch. After its last step a schedule
    keeps its last rate.
-c) A user's function is called for each step that is made, with an int, and once more for a rate that is shown; what it
-   gives is checked.
+c) A user's function is called with an int for each step, ahead of it and for none behind the training's last. One that
+   is stopped before (a time limit, Ctrl-C, `stop_training`) may have asked for some steps that it does not make. It is
+   called once more for a rate that is shown; what it gives is checked.
 """
 
 import itertools

@@ -5,9 +5,12 @@ Reads runner.py, plan.py, memory.py, threads.py and the choice of a table; read 
 a) To bind a plan takes several times as long as a step of a small network. A step like the last one copies its rows to
    where those of the last one were.
 b) Nothing is kept while a step is under way, which may be left by an error or Ctrl-C with its sums half made.
+c) A child of a fork begins with nothing kept, because a lock of the parent's would never be given back in it.
 """
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +29,10 @@ class Stepper:
     """What ``train_on_batch`` steps with."""
 
     def __init__(self):
+        self._begin()
+        _steppers.add(self)
+
+    def _begin(self) -> None:
         self._kept: tuple[list, Runner] | None = None  # what the runner was made for
         self._alone = threading.Lock()
 
@@ -85,6 +92,18 @@ class Stepper:
             runner.scalars = None
         self._kept = kept
         return sums
+
+
+_steppers: weakref.WeakSet[Stepper] = weakref.WeakSet()
+
+
+def _begin_all() -> None:
+    for stepper in list(_steppers):
+        stepper._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all)
 
 
 def _same(some: list, others: list) -> bool:

@@ -107,6 +107,15 @@ class StreamRows:
                              f"columns as the first, {self.first.y.shape}")
         return batch
 
+    def are_over(self) -> bool:
+        """Whether an epoch of unknown length has come to its end. One batch is taken ahead to know it; what can be
+        iterated only once may be gone on with elsewhere, and is not."""
+        if self.steps_per_epoch is not None or not self._again:
+            return False
+        if self._waiting is None:
+            self._waiting = self.take()
+        return self._waiting is None
+
     def rewind(self) -> None:
         """Begin again, for the next epoch."""
         if self._again:
@@ -173,7 +182,7 @@ class StreamRunner:
             runner.source.fill(batch)
             runner.advance(1, leave=leave)
             progress.steps += 1
-            if self.cursor[EPOCH_STEP] == self._rows.steps_per_epoch:
+            if self.cursor[EPOCH_STEP] == self._rows.steps_per_epoch or self._rows.are_over():
                 self._end_epoch(progress)
                 return progress
             if turn is not None and time.monotonic() - looked > SECONDS:
@@ -188,8 +197,6 @@ class StreamRunner:
             raise ValueError(f"fit: x ended after {int(self.cursor[EPOCH])} epochs; it can be iterated only "
                              "once, so steps_per_epoch says how many of its batches are an epoch")
         self._rows.ended = steps
-        if self._rows.steps_per_epoch is None:
-            self._rows.steps_per_epoch = steps
         progress.epochs.append(self.sums.copy())
         self.sums[:] = 0
         self.cursor[EPOCH] += 1

@@ -11,6 +11,7 @@ c) Whatever ends a training, it ends between two steps.
 
 import math
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection
@@ -263,13 +264,19 @@ def _penalized(model) -> dict:
     return {name: at.regularizer for name, at in places if at.regularizer is not None and not at.regularizer.per_row}
 
 
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def leave(loss):
     """What a custom loss does in the middle of a step; None for all others."""
     if not isinstance(loss, Custom):
         return None
 
     def call(z, dz, y, weight, rows, scale):
-        given = loss.function(y, z)
+        given = loss.function(_read_only(y), _read_only(z))
         if not isinstance(given, tuple) or len(given) != 2:
             raise TypeError(f"loss function {loss.name} returned {type(given).__name__}; wanted (loss, gradient)")
         value, gradient = (np.asarray(one) for one in given)
@@ -349,13 +356,15 @@ class Fit:
         self._known = 0  # epochs that the history had when the training began
         self._logs: dict[str, float] = {}
         self.cursor: np.ndarray | None = None  # until it has begun
+        self._first = 0  # step of the model then
+        self.thread: threading.Thread | None = None  # where it runs
         self.undo: Callable[[], None] | None = None  # until then: puts back what a backup took the place of
 
     # ---- the whole ---------------------------------------------------------------------------------------------------
 
     def run(self, *, warn: bool = True) -> History:
         """Train; after `begin`. `warn`: of a training that the library had to stop."""
-        model, first = self.model, self.model.step
+        model, first = self.model, self._first
         try:
             self._train()
             model.left = self.state()
@@ -394,14 +403,15 @@ class Fit:
 
     def begin(self) -> None:
         """All that can fail before the first step; callbacks are told that the training begins."""
-        if self.model.training is not None:  # its cursor would be moved by two
+        if under_way(self.model):  # its cursor would be moved by two
             raise RuntimeError("fit: the model is being trained; wanted after the end of that training")
-        self.model.training = self
+        self.model.training, self.thread = self, threading.current_thread()
         model, schedule, keys = self.model, self.schedule, ["loss", *(metric.name for metric in self.model.metrics)]
         validated = [f"val_{key}" for key in keys] if self.validation is not None else []
         params = {"verbose": schedule.verbose, "epochs": schedule.epochs, "steps": self.steps_per_epoch,
                   "metrics": [*keys, *validated, "learning_rate"], "learning_rate_factors": model.rate_factors()}
-        left = model.left if schedule.resume else Left(self._fresh_cursor())
+        resumes = schedule.resume and bool(model.left.cursor.any())  # else there is nothing to go on with
+        left = model.left if resumes else Left(self._fresh_cursor())
         for listener in (self.callbacks, self.history):
             listener.set_model(model)
             listener.set_params(params)
@@ -410,7 +420,7 @@ class Fit:
         self.history.on_train_begin()
         self.callbacks.on_train_begin({})  # a backup may bring another `left`
         left = model.left
-        self.cursor = left.cursor
+        self.cursor, self._first = left.cursor, int(left.cursor[STEP])
         if left.sums is None or len(left.sums) != len(self._plan.sums):
             left.sums = np.zeros(len(self._plan.sums))
         self.sums = left.sums
@@ -509,7 +519,7 @@ class Fit:
             self.history.on_epoch_begin(epoch)
             if callable(self.schedule.shuffle):
                 self._runner.reorder(self.schedule.shuffle(self._rows.setting["rows"]))
-        self._validate_within()  # where it was interrupted
+        self._validate_at_interval()  # where it was interrupted
         while self.epoch == epoch and not self._stopped():
             done = int(self.cursor[EPOCH_STEP])
             steps = (self.steps_per_epoch or sys.maxsize) - done
@@ -523,7 +533,7 @@ class Fit:
             if int(self.cursor[STEP]) == before:
                 break
             ended = self.epoch > epoch
-            self._validate_within()
+            self._validate_at_interval()
             if self.callbacks.interval is not None and (ended or self._at(self.callbacks.interval)):
                 rate = self.model.learning_rate
                 logs = self._epoch_logs(self._progress.epochs[-1], rate) if ended else self._running_logs()
@@ -532,12 +542,16 @@ class Fit:
         if self.epoch > epoch:
             self._collect()
 
-    def _validate_within(self) -> None:
+    def _validate_at_interval(self) -> None:
         every, made = self.schedule.validation_interval, self.history.validations
-        if not every or not self.cursor[EPOCH_STEP] or not self._at(every):
+        if not every or not self._at(every) or (made and made[-1]["step"] == self.model.step):
             return
-        if not made or made[-1]["step"] != self.model.step:
-            self.history.record_validation(self.model.step, self.epoch, self.validation("val_", self.callbacks))
+        epoch = self.epoch
+        if not self.cursor[EPOCH_STEP]:  # at the end of one, which may be validated by itself
+            epoch -= 1
+            if self._validates(epoch) or not (self._progress.epochs or self.history.epoch):
+                return
+        self.history.record_validation(self.model.step, epoch, self.validation("val_", self.callbacks))
 
     def _at(self, every: int) -> bool:
         return int(self.cursor[STEP]) % every == 0
@@ -555,8 +569,11 @@ class Fit:
 
     def _look_for_overflow(self) -> None:
         """A finite gradient times an absurd learning rate passes the checks, and is seen only in the weights."""
-        if not self.model.memory.finite():
-            self.history.stopped = f"the update of step {self.model.step} or one before it overflowed the weights"
+        if self.model.memory.finite():
+            return
+        self.history.stopped = f"the update of step {self.model.step} or one before it overflowed the weights"
+        if self.model.step == self._first:
+            self.history.stopped = "the weights were not finite when the training began"
 
     def _turn(self) -> bool:
         if self.callbacks.wants("on_train_progress") and self.cursor[EPOCH_STEP]:
@@ -608,6 +625,12 @@ class Fit:
             return False
         freq = self.schedule.validation_freq
         return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
+
+
+def under_way(model) -> "Fit | None":
+    """The model's training; None in a child of a fork, which has none of the parent's other threads."""
+    training = model.training
+    return training if training is not None and training.thread.is_alive() else None
 
 
 def begun_anew(cursor: np.ndarray, epoch: int = 0) -> np.ndarray:

@@ -103,6 +103,16 @@ class CSVLogger(Callback):
             writer.writerow([epoch if key == "epoch" else logs.get(key, "NA") for key in self._columns])
         self._fresh = False
 
+    def on_train_end(self, logs=None):
+        """Begin the file where no epoch has: what an earlier training wrote is not of this one."""
+        if self._fresh:
+            with open(self.filename, "w", encoding="utf-8"):
+                self._fresh = False
+
+    def on_train_interrupted(self):
+        """The same."""
+        self.on_train_end()
+
     def _unfinished(self) -> bool:
         """Whether the file's last line has no end: editors and processes that were killed leave such."""
         if not os.path.exists(self.filename) or not os.path.getsize(self.filename):
