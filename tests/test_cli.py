@@ -455,3 +455,30 @@ def test_the_readme_names_only_options_there_are(capsys):
             main([command, "--help"])
         helped += capsys.readouterr().out
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - set(re.findall(r"--[a-z-]+", helped)) == set()
+
+
+def test_a_row_is_predicted_as_among_many_whatever_its_commas(folder, capsys):
+    rng = np.random.default_rng(0)
+    lines = [f"{price:.3f};{i};{2 * price:.3f}".replace(".", ",") for i, price in enumerate(rng.uniform(1, 9, 60))]
+    Path("t.csv").write_text("\n".join(["price;x;y", "1,5;0;3,0", *lines]))
+    assert main(["train", "t.csv", "-t", "y", "-q", "--epochs", "2"]) == 0
+    for line in lines[:8]:
+        Path("one.csv").write_text(f"price;x;y\n{line}\n")
+        assert main(["predict", "t.safetensors", "one.csv"]) == 0, capsys.readouterr().err
+
+
+def test_missing_numbers_are_named_by_column_and_row(folder, capsys):
+    model = fn.Sequential([fn.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((4, 2)), np.zeros(4))
+    model.save("plain.safetensors")
+    Path("new.csv").write_text("a,b\n1,2\n3,\n")
+    assert main(["predict", "plain.safetensors", "new.csv"]) == 2
+    assert "the column 'b' of new.csv has nan in row 2; wanted finite numbers" in capsys.readouterr().err
+
+
+def test_a_switch_that_differs_is_named_as_it_was_given(folder, capsys):
+    assert main(["train", "-q", "--epochs", "1"]) == 0
+    assert main(["train", "--resume", "--no-batch-norm", "--epochs", "2"]) == 2
+    assert "--no-batch-norm is given, the training was begun without it; leave --no-batch-norm out" in (
+        capsys.readouterr().err)

@@ -219,3 +219,13 @@ def test_plot_shows_what_has_nothing_beside_it(history, model, tmp_path):
     loss, f1 = history.plot(tmp_path / "history.png").axes
     assert loss.get_lines()[0].get_marker() == "None"
     assert list(f1.get_lines()[0].get_markevery()) == list(range(0, 30, 2))
+
+
+def test_keys_of_the_users_are_left_alone(tmp_path):
+    history = History()
+    history.on_train_begin()
+    history.on_epoch_end(0, {"loss": 1.0})
+    history.history |= {"test_accuracy": [0.1, 0.2], "note": []}
+    assert "loss 1" in repr(history)
+    pytest.importorskip("matplotlib")
+    assert len(history.plot(tmp_path / "h.png").axes) == 1

@@ -196,3 +196,9 @@ def test_an_array_is_filled_with_what_is_drawn(initializer, dtype):
         i.fill(out, initializer, one, "relu")
         assert out.tobytes() == i.draw(initializer, shape, other, "relu", dtype).tobytes()
         assert one.random() == other.random()  # as many numbers were taken
+
+
+def test_fill_refuses_what_it_cannot_write_to():
+    for out in (np.zeros((3, 4), order="F"), np.zeros((3, 8))[:, ::2]):
+        with pytest.raises(ValueError, match="fill: out is not C-contiguous"):
+            i.fill(out, "he_normal", np.random.default_rng(0))

@@ -449,3 +449,64 @@ def test_whole_numbers_that_no_dtype_holds_stay_apart():
     names = [2**70, 2**70 + 1]
     table = pd.DataFrame({"a": range(60), "key": pd.Series([names[i % 2] for i in range(60)], dtype=object)})
     assert len(tabular.target(table, "key", None).classes) == 2
+
+
+# ---- numbers that floats do not hold ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", [(12345678901234567, 98765432109876543), (2**63 + 5, 2**64 - 1), (-(2**60) - 1, 7)])
+def test_whole_numbers_beside_a_missing_one_keep_their_digits(tmp_path, codes):
+    path = tmp_path / "codes.csv"
+    path.write_text("a,code\n" + "".join(f"{i},{codes[i % 2] if i else ''}\n" for i in range(40)))
+    table = tabular.read(path)
+    assert set(tabular.target(table, "code").classes.tolist()) == set(codes)
+    path.write_text(path.read_text() + "40,1e300\n")
+    assert tabular.read(path)["code"].dtype == np.float64
+
+
+def test_columns_far_from_0_are_standardised():
+    rng = np.random.default_rng(0)
+    table = frame().assign(far=4e15 + np.arange(400), near=rng.normal(size=400), same=[0.1] * 399 + [np.nan])
+    inputs, learnt = learn(table).apply(table), learn(table)
+    scales = {column.name: column.scale for column in learnt.columns if hasattr(column, "scale")}
+    assert scales["far"] == pytest.approx(np.arange(400).std(), rel=1e-3) and scales["same"] == 1
+    assert np.abs(inputs).max() < 20
+
+
+def test_why_large_whole_numbers_are_left_out():
+    table = frame().assign(large=2**60 + np.arange(400) % 60)
+    assert learn(table).left_out["large"] == "whole numbers that differ by less than floats can tell"
+
+
+def test_infinity_marks_what_else_is_the_same():
+    table = frame().assign(flag=np.where(np.arange(400) % 3, 1.0, np.inf))
+    kept = learn(table)
+    assert "flag" not in kept.left_out and next(one for one in kept.columns if one.name == "flag").marks_missing
+
+
+@pytest.mark.parametrize("scale, size", [(1e300, "large"), (1.7e308, "large"), (1e-200, "small")])
+def test_numbers_that_cannot_be_standardised_are_said_in_one_line(scale, size):
+    table = frame().assign(odd=scale * np.linspace(-1, 1, 400))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=f"'odd' .* too {size} to be standardised; --drop odd"):
+            learn(table)
+    table = table.assign(price=table["odd"]).drop(columns="odd")
+    with pytest.raises(ValueError, match=f"target 'price' .* too {size} to be standardised"):
+        learn(table)
+
+
+def test_columns_known_to_be_numbers_have_decimal_commas(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("price;x\n4,092;1\n")
+    assert tabular.read(path)["price"].tolist() == ["4,092"]
+    assert tabular.read(path, numbers=("price",))["price"].tolist() == [4.092]
+
+
+def test_two_columns_may_not_have_the_name_na(tmp_path):
+    path = tmp_path / "na.csv"
+    path.write_text("NA,NA,y\n1,2,3\n")
+    with pytest.raises(ValueError, match="two columns with the name 'NA'"):
+        tabular.read(path)
+    path.write_text(",b,\n1,2,3\n")  # without names
+    assert len(tabular.read(path).columns) == 3

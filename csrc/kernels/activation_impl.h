@@ -135,8 +135,11 @@ FN_INLINE void FN_NAME(fn_act_fwd_range)(FN_T *y, const FN_T *z, int64_t n, int 
 FN_INLINE void FN_NAME(fn_act_bwd_kind)(FN_T *dx, const FN_T *dy, const FN_T *s, int64_t n, FN_T alpha, int stream,
                                         const int kind)
 {
-    const V a = VF(set1)(alpha);
-    FN_FLAT(dx, 0, n, stream, VF(mul)(FN_LOAD(dy), FN_NAME(fn_act_slope)(FN_LOAD(s), kind, a)));
+    const V a = VF(set1)(alpha), zero = FN_V(0);
+    if (kind == FN_ACT_relu) /* also where dy is infinite */
+        FN_FLAT(dx, 0, n, stream, VF(select)(VF(gt)(FN_LOAD(s), zero), FN_LOAD(dy), zero));
+    else
+        FN_FLAT(dx, 0, n, stream, VF(mul)(FN_LOAD(dy), FN_NAME(fn_act_slope)(FN_LOAD(s), kind, a)));
 }
 
 /* dx[i] = dy[i] f'(s[i]), i < n. dx may be dy or s. */

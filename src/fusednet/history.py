@@ -185,7 +185,7 @@ class History:
         count = len(self.epoch)
         text = f"<History: {count} epoch{'s' * (count > 1)} in {sum(self.time):.3g} s"
         for key, values in self.history.items():
-            if key != "learning_rate":
+            if key != "learning_rate" and len(values):
                 first = f"{values[0]:.4g} -> " if len(values) > 1 else ""
                 text += f"; {key} {first}{values[-1]:.4g}"
         losses = self.history.get("val_loss", [])
@@ -288,7 +288,7 @@ class History:
 
     def _panels(self) -> list[str]:
         """A panel for each key and its validation; the learning rate last, and only where it changed."""
-        keys = dict.fromkeys(key.removeprefix("val_") for key in self.history)
+        keys = dict.fromkeys(key.removeprefix("val_") for key in self.history if key in self._epochs_of)
         rates = self.history.get("learning_rate", [])
         if len(set(rates)) < 2 and len(keys) > 1:
             keys.pop("learning_rate", None)
@@ -297,7 +297,7 @@ class History:
     def _draw(self, axes, key: str) -> None:
         shown = []
         for kind, name in (("training", key), ("validation", f"val_{key}")):
-            if name not in self.history:
+            if name not in self._epochs_of:  # or somebody's own, of which nobody knows the epochs
                 continue
             x = np.array(self._epochs_of[name]) + 1
             y = np.array(self.history[name])

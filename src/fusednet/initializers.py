@@ -302,7 +302,7 @@ def fill(out: np.ndarray, initializer, rng: np.random.Generator, activation: str
     Parameters
     ----------
     out : ndarray
-        (inputs, outputs) of a kernel, or (columns,); C-contiguous.
+        (inputs, outputs) of a kernel, or (columns,); C-contiguous, writable.
     initializer, rng, activation
         As for `draw`.
 
@@ -311,6 +311,8 @@ def fill(out: np.ndarray, initializer, rng: np.random.Generator, activation: str
     ValueError, TypeError
         As `draw`.
     """
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError("fill: out is not C-contiguous and writable; wanted an array that is, or draw")
     each = resolve(initializer, activation).each(out.shape)
     if each is None:
         out[...] = draw(initializer, out.shape, rng, activation, out.dtype)

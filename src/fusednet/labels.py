@@ -325,8 +325,8 @@ def weights(n: int, sample_weight=None, class_weight=None, codes=None, classes=N
         total = total * class_weights(class_weight, codes, classes, outputs)[codes]
     largest = total.max(initial=0)
     if all_zero and 0 < largest < np.finfo(dtype).tiny:
-        raise ValueError(f"{what} has {largest:g} at most; wanted {np.finfo(dtype).tiny:.2g} or more in some row, beside "
-                         "which those of other batches count")
+        raise ValueError(f"{what} has {largest:g} at most; wanted {np.finfo(dtype).tiny:.2g} or more in some row, "
+                         "since those of other batches count beside them")
     if all_zero:  # those of other batches count beside them
         largest = 0
     if 0 < largest <= np.finfo(dtype).max and not _SMALL < largest < 1 / _SMALL:

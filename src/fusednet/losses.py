@@ -287,15 +287,15 @@ _ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae", "pinball"
 
 def resolve(loss) -> Loss:
     """What a user said of a loss (a name, a `Loss`, a function) as a `Loss`."""
-    if isinstance(loss, Loss):
+    if isinstance(loss, Loss) and type(loss) is not Loss:
         return loss
-    if isinstance(loss, type) and issubclass(loss, Loss):
+    if isinstance(loss, type) and issubclass(loss, Loss) and loss not in (Loss, Custom):
         return loss()
     if isinstance(loss, str):
         name = _ALIASES.get(loss, loss)
         if name not in LOSSES:
             raise errors.unknown("compile", "loss", loss, (*LOSSES, *_ALIASES))
         return LOSSES[name]()
-    if callable(loss):
+    if callable(loss) and not isinstance(loss, type):
         return Custom(loss)
     raise TypeError(f"compile: loss is {loss!r}; wanted a name ({', '.join(LOSSES)}), a loss object or a function")

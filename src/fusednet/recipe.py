@@ -127,6 +127,12 @@ class Recipe:
         """Columns to be read as text."""
         return tuple(column.name for column in self.columns if isinstance(column, Category))
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns that hold numbers, the target among them where it does."""
+        target = (self.target,) if self.task == "regression" else ()
+        return (*(column.name for column in self.columns if isinstance(column, Number)), *target)
+
     def apply(self, frame, path="the table") -> np.ndarray:
         """The network's inputs.
 
@@ -223,7 +229,11 @@ def learn(frame, target: tabular.Target, drop: tuple[str, ...] = (), path="the t
     mean, scale = 0.0, 1.0
     if target.task == "regression":
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, scale = float(target.values.mean()), float(target.values.std()) or 1.0
+            mean, scale = float(target.values.mean()), float(target.values.std())
+        if scale == 0:
+            if np.ptp(target.values) > 0:
+                raise ValueError(f"the target {target.name!r} of {path} has numbers too small to be standardised")
+            scale = 1.0
         if not np.isfinite([mean, scale]).all():
             raise ValueError(f"the target {target.name!r} of {path} has numbers too large to be standardised")
     order = tuple(columns[name] for name in frame.columns if name in columns)
@@ -244,15 +254,18 @@ def _learn_numbers(frame, names: list[str], path) -> list[Number]:
         return []
     sklearn = _sklearn()
     values = np.column_stack([_numbers(frame[name], name, path) for name in names])
-    imputer = sklearn.impute.SimpleImputer(strategy="median").fit(values)
     with np.errstate(over="ignore", invalid="ignore"):
+        imputer = sklearn.impute.SimpleImputer(strategy="median").fit(values)
         scaler = sklearn.preprocessing.StandardScaler().fit(imputer.transform(values))
-    for name, *each in zip(names, imputer.statistics_, scaler.mean_, scaler.scale_, strict=True):
-        if not np.isfinite(each).all():
-            raise ValueError(f"the column {name!r} of {path} has numbers too large to be standardised; --drop {name} "
+        # not `scale_`, which is 1 where numbers are far from 0 beside how far they are from each other
+        scale = np.where(np.nanmax(values, axis=0) > np.nanmin(values, axis=0), np.sqrt(scaler.var_), 1.0)
+    for name, *each in zip(names, imputer.statistics_, scaler.mean_, scale, strict=True):
+        if not np.isfinite(each).all() or each[-1] == 0:
+            size = "small" if each[-1] == 0 else "large"
+            raise ValueError(f"the column {name!r} of {path} has numbers too {size} to be standardised; --drop {name} "
                              "leaves it out")
     marks = np.isnan(values).any(axis=0)
-    arrays = (imputer.statistics_, scaler.mean_, scaler.scale_, marks)
+    arrays = (imputer.statistics_, scaler.mean_, scale, marks)
     return [Number(name, *each) for name, *each in zip(names, *(a.tolist() for a in arrays), strict=True)]
 
 
@@ -282,7 +295,11 @@ def _useless(column, name: str, path) -> str:
         values = values[~np.isnan(values)]
         if not len(values):
             return "no finite values"
-        return "" if np.ptp(values) > 0 or has.sum() < len(column) else "the same value in all rows"
+        with np.errstate(over="ignore"):
+            differ = np.ptp(values) > 0 or len(values) < len(column)
+        if not differ and column[has].nunique() > 1:
+            return "whole numbers that differ by less than floats can tell"
+        return "" if differ else "the same value in all rows"
     different = len(set(_texts(column)))
     if different == 1:
         return "the same value in all rows"

@@ -237,7 +237,8 @@ class OneCycle(Schedule):
     """Up from ``max_learning_rate / div_factor``, then down, as PyTorch's OneCycleLR in two phases.
 
     From Smith & Topin 2018. The rate is `max_learning_rate` at step ``pct_start total_steps - 1``, and at the last,
-    ``total_steps - 1``, it is ``max_learning_rate / (div_factor final_div_factor)``, which later steps keep.
+    ``total_steps - 1``, it is ``max_learning_rate / (div_factor final_div_factor)``, which later steps keep; with
+    ``pct_start=1`` there is no way down, and they keep `max_learning_rate`.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ a) What is wrong with a file or a table is a `ValueError` of one line: it is wha
 b) A guess (separator, task) comes with its reason, so that whoever reads it can say otherwise.
 """
 
+import contextlib
 import difflib
 import os
 import re
@@ -28,6 +29,8 @@ _CUT = re.compile(rf'[{"".join(_SEPARATORS)}] *"(?:[^"]|"")*$')
 """A name in which a quote opens, behind another separator, and does not close: it was cut inside quotes."""
 
 _DECIMAL_COMMA = r" *[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)? *"
+_WHOLE_OR_MISSING = r" *[+-]?\d+ *|\W*|(?i:n/?a|nan|null|none|<na>|#n/a(?: n/a)?|-?1?\.?#(?:ind|qnan|na))"
+_EXACT = 2.0**53  # from which on floats do not hold all whole numbers
 _COMMA_OF_GROUPS = r" *[+-]?[1-9]\d{0,2}(?:,\d{3})+ *"
 """Such as 1,250, which may be a number of four digits; 0,250 and 1,25 may not."""
 
@@ -44,7 +47,7 @@ def pandas():
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
+def read(path: str | os.PathLike, text: tuple[str, ...] = (), numbers: tuple[str, ...] = ()):
     """A table from a file.
 
     Parameters
@@ -56,6 +59,8 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
         have a decimal comma: columns of nothing else are numbers, unless the commas of all may stand between thousands.
     text : tuple of str
         Columns of CSV that are read as text whatever is in them.
+    numbers : tuple of str
+        Columns that are known to hold numbers: commas in them are decimal ones.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def read(path: str | os.PathLike, text: tuple[str, ...] = ()):
     if not start:
         raise ValueError(f"{path} is empty; wanted a CSV or Parquet file")
     pandas()
-    frame = _read_parquet(path) if start[:4] == b"PAR1" else _read_csv(path, start, text)
+    frame = _read_parquet(path) if start[:4] == b"PAR1" else _read_csv(path, start, text, numbers)
     frame.columns = [str(name).strip() for name in frame.columns]
     check_names(path, frame.columns)
     if len(frame) == 0:
@@ -107,7 +112,7 @@ _PACKED = {rb"\x1f\x8b": "gzip", rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": 
            rb"\xfd7zXZ\x00": "xz"}
 
 
-def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
+def _read_csv(path: str, start: bytes, text: tuple[str, ...], numbers: tuple[str, ...]):
     packed = next((name for begin, name in _PACKED.items() if re.match(begin, start)), None)
     if packed is None and b"\0" in start:
         ending = os.path.splitext(path)[1].lower()
@@ -116,8 +121,9 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
     options = {"index_col": False, "skipinitialspace": True, "low_memory": False, "compression": packed or "infer"}
     try:
         heads = {sep: pandas().read_csv(path, sep=sep, header=None, nrows=1, dtype="str", skipinitialspace=True,
-                                         compression=packed or "infer").iloc[0] for sep in _SEPARATORS}
-        whole = [sep for sep, names in heads.items() if not any(map(_CUT.search, names.dropna()))]
+                                         keep_default_na=False, compression=packed or "infer").iloc[0]
+                 for sep in _SEPARATORS}  # a column may have the name NA
+        whole = [sep for sep, names in heads.items() if not any(map(_CUT.search, names))]
         separator = max(whole or heads, key=lambda sep: len(heads[sep]))  # of equal ones the first
         # without index_col=False the first values of rows that are too long would be their names; so separators may end
         # rows, and of other values it warns
@@ -140,16 +146,34 @@ def _read_csv(path: str, start: bytes, text: tuple[str, ...]):
             raise  # the disk's fault, not the file's
         # ParserError, EmptyDataError and those of the decompressors
         raise ValueError(f"{path} cannot be read as CSV: {_first_line(error)}") from error
-    check_names(path, heads[separator].dropna())  # pandas has made "a.1" of a second "a"
+    check_names(path, filter(str.strip, heads[separator]))  # pandas has made "a.1" of a second "a"
     if separator != ",":
-        _read_decimal_commas(frame, text)
+        _read_decimal_commas(frame, text, numbers)
+    _read_exactly(frame, path, {**options, "sep": separator}, text)
     if len(names) == 1:
         last = frame.iloc[:, 0].last_valid_index()
         frame = frame.iloc[: 0 if last is None else last + 1]
     return frame
 
 
-def _read_decimal_commas(frame, text: tuple[str, ...]) -> None:
+def _read_exactly(frame, path: str, options: dict, text: tuple[str, ...]) -> None:
+    """Make whole numbers of columns that have more digits than floats hold and lack some values: pandas makes floats of
+    them, and text, missing values too, of those beyond 63 bits."""
+    api = pandas().api.types
+    large = [name for name, column in frame.items()
+             if (api.is_float_dtype(column.dtype) and column.isna().any() and (column.abs() >= _EXACT).any())
+             or (api.is_string_dtype(column.dtype) and str(name).strip() not in text
+                 and column.dropna().astype("str").str.fullmatch(_WHOLE_OR_MISSING).all())]
+    if not large:
+        return
+    given = pandas().read_csv(path, usecols=large, dtype="str", **options)
+    for name in large:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):  # it has others too
+            whole = [int(value) if isinstance(value, str) else None for value in given[name]]
+            frame[name] = pandas().array(whole, "UInt64" if max(filter(None, whole)) >= 2**63 else "Int64")
+
+
+def _read_decimal_commas(frame, text: tuple[str, ...], numbers: tuple[str, ...]) -> None:
     """Make numbers of the columns of text that are nothing but numbers with decimal commas."""
     api, decimal, certain = pandas().api.types, [], False
     for name, column in frame.items():
@@ -159,7 +183,7 @@ def _read_decimal_commas(frame, text: tuple[str, ...]) -> None:
         commas = values[values.str.contains(",")]
         if len(commas) and values.str.fullmatch(_DECIMAL_COMMA).all():
             decimal.append(name)
-            certain |= not commas.str.fullmatch(_COMMA_OF_GROUPS).all()
+            certain |= str(name).strip() in numbers or not commas.str.fullmatch(_COMMA_OF_GROUPS).all()
     for name in decimal if certain else ():
         frame[name] = frame[name].str.replace(",", ".").astype("float64")
 

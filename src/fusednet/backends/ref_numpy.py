@@ -155,9 +155,14 @@ def activation_fwd(y, x, kind, alpha):
     y[...] = _FORWARD[kind](x, alpha)
 
 
+def _back(dy, s, kind, alpha):
+    """dy f'(s); where relu is 0 so is that, whatever dy."""
+    return np.where(s > 0, dy, 0) if kind == Activation.RELU else dy * _DERIVATIVE[kind](s, alpha)
+
+
 @_kernel
 def activation_bwd(dx, dy, s, kind, alpha):
-    dx[...] = dy * _DERIVATIVE[kind](s, alpha)
+    dx[...] = _back(dy, s, kind, alpha)
 
 
 # ---- affine layer ----------------------------------------------------------------------------------------------------
@@ -176,7 +181,7 @@ def affine_fwd(y, z, x, w, b, kind, alpha, precision):
 @_kernel
 def affine_bwd_dx(dx, dy, w, s, kind, alpha, scale, precision):
     product = dy @ w.T * dx.dtype.type(scale)
-    dx[...] = product if s is None else product * _DERIVATIVE[kind](s, alpha)
+    dx[...] = product if s is None else _back(product, s, kind, alpha)
 
 
 @_kernel

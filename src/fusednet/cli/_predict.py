@@ -36,7 +36,7 @@ def run(options) -> int:
     texts = recipe.texts if recipe else ()
     if recipe and model.classes_ is not None and model.classes_.dtype.kind == "U":
         texts += (recipe.target,)
-    frame = tabular.read(options.data, texts)
+    frame = tabular.read(options.data, texts, recipe.numbers if recipe else ())
     x = recipe.apply(frame, options.data) if recipe else _plain(model, frame, options)
     outputs = model.predict(x)
     predictions = _table(model, recipe, outputs, x)
@@ -76,7 +76,13 @@ def _plain(model, frame, options) -> np.ndarray:
     text = next((name for name in names if frame[name].dtype.kind not in "biuf"), None)
     if text is not None:
         raise ValueError(f"the column {text!r} of {options.data} holds no numbers; {options.model} takes numbers only")
-    return frame[names].to_numpy(np.float64)
+    x = frame[names].to_numpy(np.float64)
+    wrong = np.argwhere(~np.isfinite(x))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(f"the column {names[column]!r} of {options.data} has {x[row, column]} in row {row + 1}; "
+                         "wanted finite numbers")
+    return x
 
 
 def _table(model, recipe: Recipe | None, outputs: np.ndarray, x: np.ndarray):

@@ -160,8 +160,11 @@ def _kept(options, model: Sequential | None) -> dict:
     for name, value in given.items():
         if kept[name] != value:
             word = name.replace("_", "-")
-            raise ValueError(f"--resume: --{word} is {_word(value)}, the training was begun with {_word(kept[name])}; "
-                             f"leave --{word} out")
+            here, there = f"--{word} is {_word(value)}", f"with {_word(kept[name])}"
+            if isinstance(value, bool):
+                word = word if value else f"no-{word}"
+                here, there = f"--{word} is given", "without it"
+            raise ValueError(f"--resume: {here}, the training was begun {there}; leave --{word} out")
     return kept
 
 

@@ -49,7 +49,7 @@ def dropout(x, rate, seed, step=0, op=0, *, scale=None, out=None):
     rate : float
         The share that becomes zero, in [0, 1].
     seed, step, op : int
-        What the mask is made from: seed and step of 64 bits, op from 0 to 65535. Count `step` up with each batch, and
+        What the mask is made from: seed and step from 0 to 2^63 - 1, op to 65535. Count `step` up with each batch, and
         give every dropout layer of a network an `op` of its own.
     scale : float, optional
         By default ``1 / (1 - rate)``, "inverted" dropout, which needs nothing at inference. 1 for the dialect that

@@ -9,6 +9,7 @@ b) State arrays (momenta) start as zeros of the parameters' shape and dtype and 
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -431,4 +432,6 @@ def global_norm(arrays):
     """
     if isinstance(arrays, np.ndarray):
         return math.sqrt(sum_of_squares(arrays))
+    if isinstance(arrays, Mapping):
+        raise TypeError("global_norm: arrays is a dict; wanted its values")
     return math.sqrt(sum([sum_of_squares(a) for a in arrays]))
