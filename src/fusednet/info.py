@@ -1,6 +1,6 @@
 """What is installed here, and what of it is in use: the first thing to look at when something is slow or fails.
 
-Reads versions, the backends, the environment; changes nothing. `show` is the only function of the package that prints.
+Reads versions, the backends, the environment; changes nothing. `show` prints, and nothing else here does.
 What cannot be found out is said in the place of the answer: this page must come out when all else is broken.
 """
 

@@ -7,6 +7,7 @@ a) Integers are codes as they are. Everything else is counted in the sorted orde
 b) A set of classes that is given is never added to: an unknown one is an error, which names the row.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -71,23 +72,21 @@ def _column(a: np.ndarray) -> np.ndarray:
 
 def _encoded(a: np.ndarray, classes: np.ndarray, what: str) -> np.ndarray:
     """The place of each value among the classes."""
-    unsorted = np.argsort(classes, kind="stable")
-    ordered = classes[unsorted]
+    order = np.argsort(classes, kind="stable")
+    ordered = classes[order]
     known = np.zeros(len(a), bool)
     codes = np.zeros(len(a), np.int64)
     if (a.dtype.kind in "biuf") == (classes.dtype.kind in "biuf"):
-        try:
+        with contextlib.suppress(TypeError):  # kinds that do not compare
             codes = np.minimum(np.searchsorted(ordered, a), len(classes) - 1)
             known = np.asarray(ordered[codes] == a)
-        except TypeError:
-            known = np.zeros(len(a), bool)  # kinds that do not compare
     if not known.all():
         row = int(np.argmin(known))
         raise ValueError(
             f"{what} has {_listed(a[row : row + 1])} in row {row}, which is none of the {len(classes)} classes "
             f"({_listed(classes)})"
         )
-    return unsorted[codes].astype(np.int32)
+    return order[codes].astype(np.int32)
 
 
 def _whole(a: np.ndarray, what: str) -> np.ndarray:

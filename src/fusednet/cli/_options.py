@@ -109,21 +109,25 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop", type=_names, metavar="COLUMN,...", help="columns not to be used")
     network = parser.add_argument_group("network")
     network.add_argument("--hidden", type=_sizes, metavar="SIZE,...",
-                         help="sizes of the hidden layers, or none; by default 128,64")
+                         help="sizes of the hidden layers, or none; by default "
+                              f"{','.join(map(str, DEFAULTS['hidden']))}")
     network.add_argument("--dropout", type=_checked(errors.real, 0, 1, open_high=True), metavar="RATE",
-                         help="after each hidden layer; by default 0")
+                         help=f"after each hidden layer; by default {DEFAULTS['dropout']:g}")
     network.add_argument("--batch-norm", action=argparse.BooleanOptionalAction, default=None,
-                         help="before each hidden layer's activation; by default on")
+                         help="before each hidden layer's activation; by default "
+                              f"{'on' if DEFAULTS['batch_norm'] else 'off'}")
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=whole, metavar="N", help=f"at most; by default {EPOCHS}")
     training.add_argument("--patience", type=whole, metavar="N",
-                          help="stop when so many epochs were not better on the validation rows; by default 20")
+                          help="stop when so many epochs were not better on the validation rows; by default "
+                               f"{DEFAULTS['patience']}")
     training.add_argument("--time-limit", type=positive, metavar="SECONDS", help="stop after so long")
-    training.add_argument("--batch-size", type=whole, metavar="ROWS", help="of a step; by default 64")
-    training.add_argument("--optimizer", choices=OPTIMIZERS, help="by default adam")
+    training.add_argument("--batch-size", type=whole, metavar="ROWS",
+                          help=f"of a step; by default {DEFAULTS['batch_size']}")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, help=f"by default {DEFAULTS['optimizer']}")
     training.add_argument("--learning-rate", type=positive, metavar="RATE", help="by default the optimizer's")
     training.add_argument("--seed", type=_checked(errors.integer, 0), metavar="N",
-                          help="of all that is drawn; by default 0")
+                          help=f"of all that is drawn; by default {DEFAULTS['seed']}")
     training.add_argument("--threads", type=whole, metavar="N", help="by default all processors")
     parser.add_argument("-o", "--output", type=_file, metavar="FILE",
                         help="where to save; by default the data's name with the ending .safetensors, in this folder")
