@@ -270,8 +270,8 @@ def statement(rates: dict[int, tuple[float, float]]) -> str:
     bits = f"with {'the same bits as' if same_bits('high') else 'other bits than'} `\"highest\"`"
     if matrix:
         return (
-            f"{there} fusednet uses AMX, the matrix unit, {rate}, measured on numbers that stay in its registers; with "
-            "numbers from memory it is slower.\n\n"
+            f"{there} fusednet uses AMX, the matrix unit, {rate} with numbers that stay in its registers; it is slower "
+            "with numbers from memory.\n\n"
             '- `"highest"` takes each factor in three bfloat16 parts, which have all of its 24 bits, and the six '
             f"largest of the nine products: at best {fast / single / 6:.2f} times the speed of float32 multiply-adds. "
             "Products of mostly zeros are float32 multiply-adds, which leave them out.\n"
