@@ -39,6 +39,7 @@ ARROWS = {
     "fusednet._native": (),  # it reads the list through what backends.native gives it
     "fusednet.threads": (),
     "fusednet.cursor": (),
+    "fusednet.fork": (),
     "fusednet.backends.table": (),
     "fusednet.backends.ref_numpy": ("fusednet.backends.table",),
     "fusednet.backends.jit_numba": ("fusednet.backends.table", "fusednet.backends.jit_numba"),
@@ -75,11 +76,12 @@ ARROWS = {
         *("fusednet.plan", "fusednet.threads"),
     ),
     "fusednet.predictor": (
-        *("fusednet.backends", "fusednet.memory", "fusednet.plan", "fusednet.runner", "fusednet.threads"),
+        *("fusednet.backends", "fusednet.fork", "fusednet.memory", "fusednet.plan", "fusednet.runner"),
+        "fusednet.threads",
     ),
     "fusednet.stepper": (
-        *("fusednet.backends", "fusednet.cursor", "fusednet.memory", "fusednet.plan", "fusednet.runner"),
-        "fusednet.threads",
+        *("fusednet.backends", "fusednet.cursor", "fusednet.fork", "fusednet.memory", "fusednet.plan"),
+        *("fusednet.runner", "fusednet.threads"),
     ),
     "fusednet.objective": ("fusednet.runner", "fusednet.spec", "fusednet.trainer"),
     "fusednet.feed": ("fusednet.datasets", "fusednet.losses", "fusednet.plan", "fusednet.runner", "fusednet.spec"),

@@ -1,24 +1,23 @@
 """The outputs of a network, again and again: bound plans that are kept between calls.
 
-Reads runner.py, plan.py, memory.py, threads.py and the choice of a table; read by model.py.
+Reads runner.py, plan.py, memory.py, threads.py, fork.py and the choice of a table; read by model.py.
 
 a) To bind a plan takes far longer than to walk it for a few rows, so a bound plan is kept for each of the last numbers
    of rows. Only where rows and outputs lie is new at each call; nothing is copied.
 b) Who asks for what was asked for before gets it in one native call, which also looks for NaN. Everything else, and all
    that is wrong, goes the long way first.
 c) Arena and bound plans are one thread's of Python at a time: whoever uses them, locks. A child of a fork begins with
-   nothing kept, because a lock of the parent's would never be given back in it.
+   nothing kept (fork.py).
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from fusednet import backends, threads
+from fusednet.fork import BegunAnew
 from fusednet.memory import Memory
 from fusednet.plan import Feed, Plan
 from fusednet.runner import SECONDS, Runner, Source
@@ -37,12 +36,8 @@ _COPIED_BYTES = 1 << 20
 """Rows that do not lie one behind the other are copied up to here, so that a bound plan can be kept for them."""
 
 
-class Predictor:
+class Predictor(BegunAnew):
     """What a model predicts with."""
-
-    def __init__(self):
-        self._begin()
-        _predictors.add(self)
 
     def _begin(self) -> None:
         self._lock = threading.RLock()          # a signal handler on the thread that has it must not wait for it
@@ -134,18 +129,6 @@ class Predictor:
         self._kept[shape] = runner.forward(SECONDS)
         if len(self._kept) > _KEPT:
             self._kept.pop(next(iter(self._kept)))
-
-
-_predictors: weakref.WeakSet[Predictor] = weakref.WeakSet()
-
-
-def _begin_all() -> None:
-    for predictor in list(_predictors):
-        predictor._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all)
 
 
 def _key(memory: Memory | None) -> tuple:

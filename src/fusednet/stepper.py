@@ -1,22 +1,21 @@
 """A step on rows that are given, again and again: the bound plan of the last one is kept.
 
-Reads runner.py, plan.py, memory.py, threads.py and the choice of a table; read by model.py.
+Reads runner.py, plan.py, memory.py, threads.py, fork.py and the choice of a table; read by model.py.
 
 a) To bind a plan takes several times as long as a step of a small network. A step like the last one copies its rows to
    where those of the last one were.
 b) Nothing is kept while a step is under way, which may be left by an error or Ctrl-C with its sums half made.
-c) A child of a fork begins with nothing kept, because a lock of the parent's would never be given back in it.
+c) A child of a fork begins with nothing kept (fork.py).
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 
 import numpy as np
 
 from fusednet import backends, threads
 from fusednet.cursor import STEP
+from fusednet.fork import BegunAnew
 from fusednet.memory import Memory
 from fusednet.plan import Plan
 from fusednet.runner import Runner, Source
@@ -25,12 +24,8 @@ _COPIED_BYTES = 1 << 20
 """Of the rows at most: beside a step on more it takes nothing to bind a plan."""
 
 
-class Stepper:
+class Stepper(BegunAnew):
     """What ``train_on_batch`` steps with."""
-
-    def __init__(self):
-        self._begin()
-        _steppers.add(self)
 
     def _begin(self) -> None:
         self._kept: tuple[list, Runner] | None = None  # what the runner was made for
@@ -92,18 +87,6 @@ class Stepper:
             runner.scalars = None
         self._kept = kept
         return sums
-
-
-_steppers: weakref.WeakSet[Stepper] = weakref.WeakSet()
-
-
-def _begin_all() -> None:
-    for stepper in list(_steppers):
-        stepper._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all)
 
 
 def _same(some: list, others: list) -> bool:
