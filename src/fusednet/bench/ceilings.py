@@ -44,9 +44,10 @@ def caches() -> dict[str, int]:
 
 
 def level_bytes(level: str) -> int:
-    """How many bytes a core works on to be in that level: half of a cache, and memory well beyond the last."""
+    """How many bytes a core works on to be in that level: half of a cache, and memory well beyond the last, or 256 MB
+    where that is larger: then it is shared with many other cores, and may hold some of them."""
     if level == "memory":
-        return max(64 * MB, 2 * caches()["L3"])
+        return max(64 * MB, min(2 * caches()["L3"], 256 * MB))
     if level == "L3":
         return 2 * caches()["L2"] + caches()["L3"] // 8  # other cores use it too
     return caches()[level] // 2

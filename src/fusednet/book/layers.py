@@ -636,12 +636,10 @@ class BatchNormalization(_Layer):
 
     def _running(self, n: int, dtype):
         own = self._own()
-        if (own["running_mean"] is None) != (own["running_var"] is None):
-            missing = "running_mean" if own["running_mean"] is None else "running_var"
-            raise ValueError(f"{self._where()}: {missing} is None; wanted both running_mean and running_var, or "
-                             "neither")
-        if own["running_mean"] is None:
+        if own["running_mean"] is None:  # as the book: then the variances begin anew too
             return np.zeros(n, dtype), np.zeros(n, dtype)
+        if own["running_var"] is None:
+            raise ValueError(f"{self._where()}: running_var is None, running_mean is not; wanted both or neither")
         return (self._column("running_mean", own["running_mean"], n, dtype),
                 self._column("running_var", own["running_var"], n, dtype))
 
