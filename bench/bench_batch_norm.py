@@ -24,6 +24,7 @@ def jobs(levels: dict[str, int], threads: int):
             yield job("batch_norm_bwd_reduce", "relu", Activation.RELU)
             yield job("batch_norm_bwd_dx", absent="s")
             yield job("batch_norm_bwd_dx", "relu", Activation.RELU)
+        yield flat("batch_norm_join", "L2", levels["L2"], dtype, parameters={"share": 0.5}, share=TARGETS["L2"])
         parameters = {"momentum": 0.9, "var_factor": 1.0}
         yield flat("batch_norm_running", "L2", levels["L2"], dtype, parameters=parameters, share=TARGETS["L2"])
 

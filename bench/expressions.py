@@ -131,6 +131,13 @@ def batch_norm_stats(mean, var, x):
     np.var(x, axis=0, out=var)
 
 
+def batch_norm_join(mean, var, other_mean, other_var, share):
+    delta = other_mean - mean
+    mean += share * delta
+    var *= 1 - share
+    var += share * (other_var + (1 - share) * delta * delta)
+
+
 def batch_norm_fwd(y, z, x, mean, var, gamma, beta, epsilon, kind, alpha):
     np.multiply(x - mean, gamma / np.sqrt(var + epsilon), out=y)
     y += beta

@@ -410,10 +410,16 @@ def _softmax_bwd(kernel):
     yield from _row_cases(kernel, ("dx", "dy"), ("large", "tiny", "mixed", "constant"))
 
 
+MATRIX_FOLDED = ((521, 10), (771, 5), (1027, 17), (1030, 24), (1101, 47), (4099, 1))
+"""So long and narrow that several rows are summed side by side, as one."""
+
+
 @_cases("batch_norm_stats")
 def _batch_norm_stats(kernel):
     for i, shape in enumerate((*MATRIX, *((m, 33) for m in (255, 256, 257, 1021)))):
         yield Case(kernel, _dimensions(*shape), _matrix_sizes(shape), layout=_turn(i))
+    for shape, layout in itertools.product(MATRIX_FOLDED, ("plain", "padded")):
+        yield Case(kernel, f"folded-{_dimensions(*shape)}-{layout}", _matrix_sizes(shape), layout=layout)
     for recipe in ("far", "constant", "zeros", "large", "tiny", "mixed", "positive", "not_a_number"):
         m = 33 if recipe == "constant" else 131  # roundings of a sum of equal terms are not as if random
         yield Case(kernel, recipe, {"m": m, "n": 37}, values={"x": recipe}, layout="padded")
@@ -437,6 +443,10 @@ def _batch_norm_cases(kernel, optional, output, source, far):
             alias=alias if i % 3 == 1 else None,
             layout=_turn(i),
         )
+    for i, shape in enumerate(MATRIX_FOLDED):
+        kind = (Activation.RELU, Activation.TANH, Activation.LINEAR)[i % 3]
+        for layout in ("plain", "padded"):
+            yield case(f"folded-{_dimensions(*shape)}-{layout}", shape, kind, layout=layout)
     for kind in Activation:
         name = kind.name.lower()
         for i, shape in enumerate(MATRIX_FEW[3:6]):
@@ -465,6 +475,16 @@ def _batch_norm_bwd_reduce(kernel):
 @_cases("batch_norm_bwd_dx")
 def _batch_norm_bwd_dx(kernel):
     yield from _batch_norm_cases(kernel, "s", "dx", "dy", ("far", "mixed", "large", "tiny"))
+
+
+@_cases("batch_norm_join")
+def _batch_norm_join(kernel):
+    for i, n in enumerate(FLAT):
+        yield Case(kernel, f"{n}", {"n": n}, {"share": (0.5, 1 / 3, 3 / 7, 0.0, 1.0)[i % 5]}, layout=_turn(i))
+    for recipe in ("far", "mixed", "large"):
+        yield Case(kernel, recipe, {"n": 131}, {"share": 0.25}, {"mean": recipe, "other_mean": recipe})
+    yield Case(kernel, "one-row", {"n": 37}, {"share": 0.125}, {"other_var": "zeros"})
+    yield Case(kernel, "big", {"n": FLAT_BIG}, {"share": 0.5}, big=True)
 
 
 @_cases("batch_norm_running")

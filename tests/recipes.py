@@ -335,6 +335,7 @@ def _every(array: np.ndarray, step: int, start: int, value: float) -> np.ndarray
 
 DEFAULTS: dict[str | tuple[str, str], str] = {
     "var": "positive",
+    "other_var": "positive",
     "running_var": "positive",
     "weight": "some_zero",
     "label": "labels",

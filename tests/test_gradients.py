@@ -309,6 +309,20 @@ def test_batch_norm_without_activation():
     gradient_is(dx, derivative(lambda x: (dy * _batch_norm(x, gamma, beta)).sum(), x))
 
 
+@pytest.mark.parametrize("groups", [(9,), (1, 1), (5, 4), (3, 3, 3, 2), (4, 4, 1, 0)])
+def test_batch_norm_join(groups):
+    x = _random(sum(groups), N)
+    mean, var = np.empty(N), np.empty(N)
+    oracle.batch_norm_stats(mean, var, x[: groups[0]])
+    end = groups[0]
+    for rows in groups[1:]:
+        other_mean, other_var = np.empty(N), np.empty(N)
+        oracle.batch_norm_stats(other_mean, other_var, x[end : end + rows])
+        end += rows
+        oracle.batch_norm_join(mean, var, other_mean, other_var, rows / end)
+    assert same(mean, x.mean(axis=0), 1e-14) and same(var, x.var(axis=0), 1e-14)
+
+
 def test_batch_norm_running():
     batches = _random(4, 9, N)
     mean, var = np.zeros(N), np.ones(N)

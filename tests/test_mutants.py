@@ -46,6 +46,17 @@ def _epsilon_after_the_root(y, z, x, mean, var, gamma, beta, epsilon, kind, alph
     oracle.batch_norm_fwd(y, z, x, mean, (np.sqrt(var) + epsilon) ** 2, gamma, beta, 0.0, kind, alpha)
 
 
+@_mutant("batch_norm_join")
+def _without_what_is_between_the_means(mean, var, other_mean, other_var, share):
+    mean += share * (other_mean - mean)
+    var[...] = (1 - share) * var + share * other_var
+
+
+@_mutant("batch_norm_join", ["float32"])
+def _share_rounded_before_its_complement(mean, var, other_mean, other_var, share):
+    oracle.batch_norm_join(mean, var, other_mean, other_var, float(np.float16(share)))
+
+
 @_mutant("batch_norm_running", ["float32"])
 def _momentum_rounded_before_its_complement(running_mean, running_var, mean, var, momentum, var_factor):
     kept = np.float32(momentum)

@@ -401,6 +401,14 @@ def batch_norm_bwd_dx(t, a, r):
 
 
 @_rule
+def batch_norm_join(t, a, r):
+    """A difference of means and three terms; 1 - share is a parameter, and no digits of it may be lost."""
+    delta = np.abs(a.other_mean - a.mean)
+    terms = (1 - a.share) * a.var + a.share * a.other_var + a.share * (1 - a.share) * np.square(delta)
+    return {"mean": 2 * t.u * (np.abs(a.mean) + a.share * delta) + t.least, "var": 6 * t.u * terms + 4 * t.least}
+
+
+@_rule
 def batch_norm_running(t, a, r):
     """Two terms; 1 - momentum is a parameter, and no digits of it may be lost."""
 

@@ -28,6 +28,8 @@
 #define FN_BN_SIDE 6  /* rows added at a time, at most */
 #define FN_BN_FAR 2   /* rows that are applied at a time */
 #define FN_BN_HEAD 8  /* rows that give the first shift, and a sixteenth of the first block */
+#define FN_BN_FOLD 64      /* wide rows from which on they pay: 256x40 took 2.3 us for 1.1 (Granite Rapids, 2026-11) */
+#define FN_BN_FOLD_PART 16 /* the same of columns that do not fill a line: 1024x10 1.1 us for 2.0 */
 
 /* What is summed; the constant that selects the code of a loop. */
 enum fn_bn_sums { FN_BN_SQUARES, FN_BN_GRADIENT, FN_BN_GRADIENT_SLOPE };
@@ -124,12 +126,12 @@ typedef struct {
 
 static void FN_NAME(fn_bn_fold)(FN_NAME(fn_bn_sum_job) *job, int64_t n)
 {
-    /* whole lines of some 256 elements, from up to four lines of columns; enough wide rows for the first shift */
+    /* whole lines of some 256 elements, from less than four lines of columns; of so many rows that joining them pays */
     int64_t fold = 1;
-    if (n <= 4 * FN_LINE) {
+    if (n < 4 * FN_LINE) {
         fold = 256 / (FN_LINE * n);
         fold = FN_LINE * (fold > 1 ? fold : 1);
-        if (job->m < FN_BN_HEAD * fold) fold = 1;
+        if (job->m < (n < FN_LINE ? FN_BN_FOLD_PART : FN_BN_FOLD) * fold) fold = 1;
     }
     job->fold = fold;
     job->wide = fold * job->cols;
@@ -282,6 +284,22 @@ FN_DEFINE(batch_norm_stats)
             a->mean[j + c] = (FN_T)t->total[c];
             a->var[j + c] = (FN_T)(t->total_product[c] * share);
         }
+    }
+}
+
+FN_DEFINE(batch_norm_join)
+{
+    const V take = VF(set1)(FN_C(a->share)), keep = VF(set1)(FN_C(1 - a->share));
+    const V between = VF(set1)(FN_C(a->share * (1 - a->share)));
+    int64_t begin, end;
+    fn_split_rows(a->n, FN_LINE, part, &begin, &end);
+    for (int64_t j = begin; j < end; j += LANES) {
+        const int64_t count = end - j < LANES ? end - j : LANES;
+        const V mean = FN_NAME(fn_load)(a->mean + j, count), var = FN_NAME(fn_load)(a->var + j, count);
+        const V delta = VF(sub)(FN_NAME(fn_load)(a->other_mean + j, count), mean);
+        const V both = VF(fma)(keep, var, VF(mul)(take, FN_NAME(fn_load)(a->other_var + j, count)));
+        FN_NAME(fn_store)(a->mean + j, VF(fma)(take, delta, mean), count);
+        FN_NAME(fn_store)(a->var + j, VF(fma)(between, VF(mul)(delta, delta), both), count);
     }
 }
 

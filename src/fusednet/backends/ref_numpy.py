@@ -231,6 +231,13 @@ def batch_norm_stats(mean, var, x):
 
 
 @_kernel
+def batch_norm_join(mean, var, other_mean, other_var, share):
+    delta = other_mean - mean
+    mean += share * delta
+    var[...] = (1 - share) * var + share * other_var + share * (1 - share) * np.square(delta)
+
+
+@_kernel
 def batch_norm_fwd(y, z, x, mean, var, gamma, beta, epsilon, kind, alpha):
     pre = gamma * _normalized(x, mean, var, epsilon) + beta
     if z is not None:

@@ -117,6 +117,17 @@ def batch_norm_bwd_dx(dx, dy, x, s, mean, var, gamma, dgamma, dbeta, epsilon, ki
 
 
 @kernel(COPY)
+def batch_norm_join(mean, var, other_mean, other_var, share, part, parts):
+    begin, end = split(mean.size, _LINE, part, parts)
+    take, keep = mean.dtype.type(share), mean.dtype.type(1 - share)
+    between = mean.dtype.type(share * (1 - share))
+    for j in range(begin, end):
+        delta = other_mean[j] - mean[j]
+        mean[j] += take * delta
+        var[j] = keep * var[j] + take * other_var[j] + between * (delta * delta)
+
+
+@kernel(COPY)
 def batch_norm_running(running_mean, running_var, mean, var, momentum, var_factor, part, parts):
     begin, end = split(mean.size, _LINE, part, parts)
     keep, take, factor = mean.dtype.type(momentum), mean.dtype.type(1 - momentum), mean.dtype.type(var_factor)
