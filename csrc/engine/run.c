@@ -74,24 +74,35 @@ void fn_run_bind(fn_run *run, const fn_table *table, int is_double)
             if (op->kind == FN_OP_KERNEL) op->call = table->kernel[is_double][op->kernel];
 }
 
+/* What a part of a phase does of an op: 0 where nothing. */
+static int share_of(const fn_op *op, const fn_part *part, fn_part *mine)
+{
+    *mine = *part;
+    if (op->rows == 0) return 1;
+    if (op->together && part->count > op->slices) {
+        if (part->count % op->slices) return 1; /* all do all slices, one after the other */
+        mine->count = fn_quotient(part->count, op->slices);
+        mine->index = part->index - op->slice * mine->count;
+        return mine->index >= 0 && mine->index < mine->count;
+    }
+    const int64_t each = op->slices > 0 ? fn_quotient(op->rows + op->slices - 1, op->slices) : 1;
+    mine->rows = op->rows;
+    fn_split(op->rows, each, part->index, part->count, &mine->first, &mine->last);
+    if (op->slice < 0) return 1;
+    const int64_t begin = op->slice * each, row = begin < op->rows ? begin : op->rows - 1;
+    const int is_mine = mine->first <= row && row < mine->last; /* without rows: the part of the last row does it */
+    *mine = (fn_part){.count = 1, .scratch = part->scratch};
+    return is_mine;
+}
+
 /* The rest of a phase, from op `args` on, as the team sees it: a kernel. Nothing that a helper reads for it is written
  * while the run goes on but the slots. */
 static void run_phase(const void *args, const fn_part *part)
 {
     const fn_op *const first = args;
     for (const fn_op *op = first; op < first + first->count; op++) {
-        fn_part mine = *part;
-        if (op->rows > 0) {
-            const int64_t each = op->slices > 0 ? fn_quotient(op->rows + op->slices - 1, op->slices) : 1;
-            mine.rows = op->rows;
-            fn_split(op->rows, each, part->index, part->count, &mine.first, &mine.last);
-            if (op->slice >= 0) { /* one without rows is done, too: by the part of the last row */
-                const int64_t begin = op->slice * each, row = begin < op->rows ? begin : op->rows - 1;
-                if (row < mine.first || row >= mine.last) continue;
-                mine = (fn_part){.count = 1, .scratch = part->scratch};
-            }
-        }
-        op->call(op->slots, &mine);
+        fn_part mine;
+        if (share_of(op, part, &mine)) op->call(op->slots, &mine);
     }
 }
 

@@ -52,6 +52,7 @@ typedef struct {
     int64_t rows;           /* its parts are parts of so many rows; 0: the kernel's own */
     int64_t slices;         /* of which these rows are divided between parts only where one ends; 0: anywhere */
     int64_t slice;          /* the one whose part does this op, as a whole; -1: every part does a part of it */
+    int64_t together;       /* whether parts may do it together: no other op of its phase is of its slice */
     int64_t count;          /* ops of its phase, from this one on */
     int64_t work, parts;    /* theirs: cycles, about; parts at most */
     const double *check;

@@ -60,7 +60,7 @@ cdef extern from "fusednet.h" nogil:
         int64_t kind, kernel
         int64_t patch, patches
         fn_slot *slots
-        int64_t rows, slices, slice, count, work, parts
+        int64_t rows, slices, slice, together, count, work, parts
         const double *check
 
     ctypedef struct fn_program:

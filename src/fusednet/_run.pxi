@@ -146,6 +146,7 @@ cdef class Program:
         op.rows = bound.rows
         op.slices = bound.slices
         op.slice = -1 if bound.slice is None else bound.slice
+        op.together = bound.together
         op.work = fn_kernel_cost(kernel.number, slots)
         self.slot_count += kernel.first_size_slot + kernel.sizes
         self.cost += op.work

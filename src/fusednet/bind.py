@@ -28,6 +28,7 @@ from fusednet.plan import (
     Plan,
     Rows,
     Scalar,
+    Share,
     Slice,
 )
 
@@ -136,6 +137,8 @@ class BoundOp(NamedTuple):
         Between which of these rows alone its phase is divided; 0: between any.
     slice : int or None
         Whose part of the phase does it, as a whole.
+    together : bool
+        Whether more parts than slices do their slice's op together.
     """
 
     kernel: str
@@ -145,6 +148,7 @@ class BoundOp(NamedTuple):
     rows: int = 0
     slices: int = 0
     slice: int | None = None
+    together: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +167,7 @@ class BoundProgram:
     rows: int
 
 
-_PLACES = frozenset({Band, Chunks, Column, Columns, Flat, Loaded, OneRow, Part, PerRow, Rows, Scalar, Slice})
+_PLACES = frozenset({Band, Chunks, Column, Columns, Flat, Loaded, OneRow, Part, PerRow, Rows, Scalar, Share, Slice})
 """Classes of arguments that stand for something else; of all others only names of tensors do."""
 
 
@@ -217,6 +221,8 @@ class Binder:
             return argument
         if kind is PerRow:
             return argument.number / self._rows
+        if kind is Share:
+            return argument.of(self._rows)
         if kind is Scalar:
             return StepScalar(self.plan.scalars.index(argument), argument.name == "step")
         array = self._array(argument.tensor)
@@ -260,7 +266,8 @@ def bound(ops: Sequence[Op], argument: Callable, rows: int, threads: int) -> tup
         work += cost(op.kernel, arguments) if threads > 1 else 0
         divided = rows if op.by_rows else 0 if alone else op.rows
         shared = parts(work, op.most(threads))
-        made.append(BoundOp(op.kernel, arguments, shared, 0 if alone else end, divided, op.slices, op.slice))
+        made.append(BoundOp(op.kernel, arguments, shared, 0 if alone else end, divided, op.slices, op.slice,
+                            op.together))
     return tuple(reversed(made))
 
 

@@ -155,6 +155,22 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The rows of slice `index` of `count`, divided by those of the slices up to it."""
+
+    index: int
+    count: int
+
+    def of(self, rows: int) -> float:
+        """Of so many rows of the batch."""
+        begin, end = Slice("", self.index, self.count).of(rows)
+        return (end - begin) / end
+
+    def __str__(self):
+        return f"rows[{self.index + 1}/{self.count}]/rows[:{self.index + 1}/{self.count}]"
+
+
+@dataclass(frozen=True)
 class Chunks:
     """Of a vector as many elements as `square_sums` writes for `columns` numbers in each of the batch's rows."""
 
@@ -175,8 +191,9 @@ class Op:
     `end` is the op behind the last of its phase, and `by_rows` whether it is divided there by the rows of the batch:
     phases.py decides on both. `rows`: those of a block of weights, by which it may be divided instead. `slice`: the
     number of the slice of the batch's rows that it takes (`Slice`), which one part of its phase does as a whole;
-    `slices`: how many there are, between which alone the phase is divided. With `rows` a slice is a range of a
-    product's inputs (split_k.py), and there are `rows` of them.
+    `slices`: how many there are, between which alone the phase is divided. With `rows` a slice is a range of what a
+    product sums over (split_k.py), and there are `rows` of them. `together`: no other op of the phase is of this slice,
+    so that several parts may do it together.
     """
 
     kernel: str
@@ -187,15 +204,16 @@ class Op:
     rows: int = 0
     slice: int | None = None
     slices: int = 0
+    together: bool = False
 
     @property
     def is_range(self) -> bool:
-        """Whether it works for a range of a product's inputs."""
+        """Whether it works for a range of what a product sums over."""
         return self.slice is not None and self.rows > 0
 
     def most(self, threads: int) -> int:
         """Between how many of so many threads its phase can be divided."""
-        return min(threads, self.slices) if self.slices else threads
+        return min(threads, self.slices) if self.slices and not self.together else threads
 
 
 @dataclass(frozen=True)

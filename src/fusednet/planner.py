@@ -42,6 +42,7 @@ from fusednet.plan import (
     Plan,
     Rows,
     Scalar,
+    Share,
     Slice,
 )
 from fusednet.spec import Network
@@ -76,8 +77,8 @@ class _Builder:
         self.tensors[name] = Tensor(name, shape, self.network.dtype if dtype == "T" else dtype, region)
         return name
 
-    def call(self, kernel: str, *arguments, of: str, rows: int = 0, slice: int | None = None) -> None:
-        self.add(self._op(kernel, arguments, of, rows, slice))
+    def call(self, kernel: str, *arguments, of: str, rows: int = 0, slice: int | None = None, slices: int = 0) -> None:
+        self.add(self._op(kernel, arguments, of, rows, slice, slices))
 
     def add(self, *ops: Op) -> None:
         (self.commit if self.begun else self.ops).extend(ops)
@@ -86,11 +87,13 @@ class _Builder:
         """An op of the part that changes what lasts."""
         self.commit.append(self._op(kernel, arguments, of, rows, slice))
 
-    def _op(self, kernel: str, arguments: tuple, of: str, rows: int = 0, slice: int | None = None) -> Op:
+    def _op(self, kernel: str, arguments: tuple, of: str, rows: int = 0, slice: int | None = None,
+            slices: int = 0) -> Op:
         for argument in arguments:
             if isinstance(argument, Scalar):
                 self.scalars[argument] = None
-        return Op(kernel, arguments, of, rows=rows, slice=slice, slices=0 if slice is None else rows or self.slices)
+        slices = 0 if slice is None else rows or slices or self.slices
+        return Op(kernel, arguments, of, rows=rows, slice=slice, slices=slices)
 
     def shares(self, layout: params.Layout, begin: int, end: int) -> list[tuple[int | None, int, int]]:
         """Elements begin to end of a vector like "grads", as `slices.shares` divides them."""
@@ -260,9 +263,9 @@ def _plan_by_ranges(b: _Builder, entry: _Done, y: str | Rows, bias: str | None, 
 
 
 def _plan_sum_of_ranges(b: _Builder, stage: Stage, out, total, others, **op) -> None:
-    """The stage's output of the sums over its ranges: a step of rate -1 along each adds it to the first."""
+    """The stage's output of the sums over its ranges."""
     for other in others:
-        b.call("sgd_step", total, other, -1.0, 0.0, 0.0, 1.0, np.inf, **op)
+        _plan_sum(b, total, other, **op)
     b.call("activation_fwd", out, total, *_activation(stage), **op)
 
 
@@ -272,11 +275,27 @@ def _batch_norm_forward(b, entry, y, z, training, seed):
     mean, var = running
     if training:
         mean, var = b.work(f"{stage.name}.mean", stage.width), b.work(f"{stage.name}.var", stage.width)
-        b.call("batch_norm_stats", mean, var, entry.x, of=stage.name)
+        groups = _sum_columns(b, "batch_norm_stats", (mean, var), (entry.x,), width=stage.width, of=stage.name)
+        for index, group in enumerate(groups, 1):
+            b.call("batch_norm_join", mean, var, *group, Share(index, len(groups) + 1), of=stage.name)
         b.later("batch_norm_running", *running, mean, var, stage.layer.momentum, 1.0, of=stage.name)
     entry.mean, entry.var = mean, var
     b.call("batch_norm_fwd", y, z, entry.x, mean, var, f"{stage.name}/gamma", f"{stage.name}/beta", stage.layer.epsilon,
            *_activation(stage), of=of)
+
+
+def _sum_columns(b: _Builder, kernel: str, names: tuple[str, str], matrices: tuple, *others, width: int,
+                 of: str) -> list[tuple[str, str]]:
+    """Sums down the columns of matrices, in vectors of these names. Of a long batch they are those of the first slice
+    of its rows; the names of the other slices' are returned."""
+    count = slices.of_columns(b.batch)
+    if not count:
+        b.call(kernel, *names, *matrices, *others, of=of)
+        return []
+    groups = [names, *((b.work(f"{names[0]}.{i}", width), b.work(f"{names[1]}.{i}", width)) for i in range(1, count))]
+    for index, group in enumerate(groups):
+        b.call(kernel, *group, *_slices(matrices, index, count), *others, of=of, slice=index, slices=count)
+    return groups[1:]
 
 
 def _activation_forward(b, entry, y, z, training, seed):
@@ -419,6 +438,8 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             kernel, of_y = f"{stage.name}/kernel", dy
             if b.slices:
                 _plan_by_slices(b, layout, stage, entry.x, dy)
+            elif kernel not in take and split_k.halves(stage, b.batch):
+                _plan_by_halves(b, layout, stage, entry.x, dy)
             elif kernel not in take:
                 db = _gradient(b, f"{stage.name}/bias", layout) if stage.layer.use_bias else None
                 op = Op("affine_bwd_dw", (_gradient(b, kernel, layout), db, entry.x, dy, b.precision), stage.name)
@@ -443,9 +464,13 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
             saved = entry.saved if active else None
             kind = _activation(stage) if active else (0, 0.0)
             tail = (stage.layer.epsilon, *kind)
-            b.call("batch_norm_bwd_reduce", dgamma, dbeta, dy, entry.x, saved, entry.mean, entry.var, *tail, of=of)
+            groups = _sum_columns(b, "batch_norm_bwd_reduce", (dgamma, dbeta), (dy, entry.x, saved), entry.mean,
+                                  entry.var, *tail, width=stage.width, of=of)
             b.add(*waiting)
             waiting.clear()
+            for group in groups:
+                for total, other in zip((dgamma, dbeta), group, strict=True):
+                    _plan_sum(b, total, other, of=of)
             if previous is not None:
                 gamma = f"{stage.name}/gamma"
                 b.call("batch_norm_bwd_dx", dy, dy, entry.x, saved, entry.mean, entry.var, gamma, dgamma, dbeta, *tail,
@@ -457,20 +482,44 @@ def _plan_backward(b: _Builder, done: list[_Done], dy: str, layout: params.Layou
 
 def _plan_by_slices(b: _Builder, layout: params.Layout, stage: Stage, x: str | Rows, dy: str) -> None:
     """Gradients of an affine stage's weights, of each slice of the batch apart."""
-    bias = f"{stage.name}/bias" if stage.layer.use_bias else None
     for index in range(b.slices):
-        dw, db = (name and _gradient(b, name, layout, index) for name in (f"{stage.name}/kernel", bias))
-        of_x = Slice(x.tensor if isinstance(x, Rows) else x, index, b.slices, isinstance(x, Rows))
-        b.call("affine_bwd_dw", dw, db, of_x, Slice(dy, index, b.slices), b.precision, of=stage.name, slice=index)
+        dw, db = (name and _gradient(b, name, layout, index) for name in _weights(stage))
+        of_x, of_dy = _slices((x, dy), index, b.slices)
+        b.call("affine_bwd_dw", dw, db, of_x, of_dy, b.precision, of=stage.name, slice=index)
+
+
+def _plan_by_halves(b: _Builder, layout: params.Layout, stage: Stage, x: str | Rows, dy: str) -> None:
+    """The same of the halves of a long batch, each of which some of the threads take; then their sum."""
+    totals = [_gradient(b, name, layout) for name in _weights(stage) if name]
+    others = [b.work(f"{total}.half", *b.tensors[total].shape) for total in totals]
+    for index, (dw, *db) in enumerate((totals, others)):
+        of_x, of_dy = _slices((x, dy), index, 2)
+        b.call("affine_bwd_dw", dw, db[0] if db else None, of_x, of_dy, b.precision, of=stage.name, rows=2, slice=index)
+    for total, other in zip(totals, others, strict=True):
+        _plan_sum(b, Flat(total), Flat(other), of=stage.name)
+
+
+def _weights(stage: Stage) -> tuple[str, str | None]:
+    return f"{stage.name}/kernel", f"{stage.name}/bias" if stage.layer.use_bias else None
+
+
+def _slices(matrices, index: int, count: int) -> list[Slice | None]:
+    """Slice `index` of `count` of the batch's rows of each matrix; of None None."""
+    return [name and Slice(name.tensor if isinstance(name, Rows) else name, index, count, isinstance(name, Rows))
+            for name in matrices]
+
+
+def _plan_sum(b: _Builder, total: Part | Flat | str, other: Part | Flat | str, **op) -> None:
+    """Adds `other` to `total`: a step of rate -1 along it."""
+    b.call("sgd_step", total, other, -1.0, 0.0, 0.0, 1.0, np.inf, **op)
 
 
 def _plan_sum_of_slices(b: _Builder, layout: params.Layout) -> None:
-    """Adds the other slices' gradients to the first one's: a step of rate -1 along each."""
+    """Adds the other slices' gradients to the first one's."""
     for index in range(1, b.slices):
         b.tensor(f"grads.{index}", layout.size, region=f"grads.{index}")
         for part, begin, end in b.shares(layout, 0, layout.size):
-            b.call("sgd_step", Part("grads", begin, end), Part(f"grads.{index}", begin, end), -1.0, 0.0, 0.0, 1.0,
-                   np.inf, of="gradient", slice=part)
+            _plan_sum(b, Part("grads", begin, end), Part(f"grads.{index}", begin, end), of="gradient", slice=part)
 
 
 # ---- update ----------------------------------------------------------------------------------------------------------
