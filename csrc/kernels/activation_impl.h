@@ -115,43 +115,59 @@ FN_INLINE V FN_NAME(fn_act_slope)(V s, const int kind, V alpha)
     }
 }
 
-FN_INLINE void FN_NAME(fn_act_fwd_kind)(FN_T *y, const FN_T *z, int64_t n, FN_T alpha, int stream, const int kind)
+/* Whether a vector of f, or of its derivative, takes so long that what comes from afar has to be asked for. */
+FN_INLINE int FN_NAME(fn_act_is_long)(const int kind, const int slope)
 {
-    const V a = VF(set1)(alpha);
-    FN_FLAT(y, 0, n, stream, FN_NAME(fn_act)(FN_LOAD(z), kind, a));
+    if (kind == FN_ACT_swish || kind == FN_ACT_softplus || kind == FN_ACT_gelu || kind == FN_ACT_gelu_tanh) return 1;
+    return !slope && (kind == FN_ACT_elu || kind == FN_ACT_selu || kind == FN_ACT_sigmoid || kind == FN_ACT_tanh);
 }
 
-/* y[i] = f(z[i]), i < n. y may be z. stream: past the caches. */
-static void FN_NAME(fn_act_fwd_flat)(FN_T *y, const FN_T *z, int64_t n, int kind, FN_T alpha, int stream)
+FN_INLINE void FN_NAME(fn_act_fwd_kind)(FN_T *y, const FN_T *z, int64_t n, FN_T alpha, enum fn_reach reach,
+                                        const int kind)
 {
-    FN_ACT_SWITCH(kind, FN_NAME(fn_act_fwd_kind)(y, z, n, alpha, stream, KIND));
+    const V a = VF(set1)(alpha);
+    const int64_t ahead = reach == FN_NEAR ? 0 : FN_AHEAD_BYTES / sizeof(FN_T);
+    if (FN_NAME(fn_act_is_long)(kind, 0))
+        FN_FLAT(y, 0, n, reach == FN_FAR_PAST, FN_NAME(fn_act)(FN_LOAD_ASKING(z, ahead), kind, a));
+    else
+        FN_FLAT(y, 0, n, reach == FN_FAR_PAST, FN_NAME(fn_act)(FN_LOAD(z), kind, a));
+}
+
+/* y[i] = f(z[i]), i < n. y may be z, which does not go past the caches. */
+static void FN_NAME(fn_act_fwd_flat)(FN_T *y, const FN_T *z, int64_t n, int kind, FN_T alpha, enum fn_reach reach)
+{
+    FN_ACT_SWITCH(kind, FN_NAME(fn_act_fwd_kind)(y, z, n, alpha, reach, KIND));
 }
 
 FN_INLINE void FN_NAME(fn_act_fwd_range)(FN_T *y, const FN_T *z, int64_t n, int kind, FN_T alpha)
 {
-    FN_NAME(fn_act_fwd_flat)(y, z, n, kind, alpha, 0);
+    FN_NAME(fn_act_fwd_flat)(y, z, n, kind, alpha, FN_NEAR);
 }
 
-FN_INLINE void FN_NAME(fn_act_bwd_kind)(FN_T *dx, const FN_T *dy, const FN_T *s, int64_t n, FN_T alpha, int stream,
-                                        const int kind)
+FN_INLINE void FN_NAME(fn_act_bwd_kind)(FN_T *dx, const FN_T *dy, const FN_T *s, int64_t n, FN_T alpha,
+                                        enum fn_reach reach, const int kind)
 {
     const V a = VF(set1)(alpha), zero = FN_V(0);
+    const int64_t ahead = reach == FN_NEAR ? 0 : FN_AHEAD_BYTES / sizeof(FN_T);
     if (kind == FN_ACT_relu) /* also where dy is infinite */
-        FN_FLAT(dx, 0, n, stream, VF(select)(VF(gt)(FN_LOAD(s), zero), FN_LOAD(dy), zero));
+        FN_FLAT(dx, 0, n, reach == FN_FAR_PAST, VF(select)(VF(gt)(FN_LOAD(s), zero), FN_LOAD(dy), zero));
+    else if (FN_NAME(fn_act_is_long)(kind, 1))
+        FN_FLAT(dx, 0, n, reach == FN_FAR_PAST,
+                VF(mul)(FN_LOAD_ASKING(dy, ahead), FN_NAME(fn_act_slope)(FN_LOAD_ASKING(s, ahead), kind, a)));
     else
-        FN_FLAT(dx, 0, n, stream, VF(mul)(FN_LOAD(dy), FN_NAME(fn_act_slope)(FN_LOAD(s), kind, a)));
+        FN_FLAT(dx, 0, n, reach == FN_FAR_PAST, VF(mul)(FN_LOAD(dy), FN_NAME(fn_act_slope)(FN_LOAD(s), kind, a)));
 }
 
-/* dx[i] = dy[i] f'(s[i]), i < n. dx may be dy or s. */
+/* dx[i] = dy[i] f'(s[i]), i < n. dx may be dy or s, which do not go past the caches. */
 static void FN_NAME(fn_act_bwd_flat)(FN_T *dx, const FN_T *dy, const FN_T *s, int64_t n, int kind, FN_T alpha,
-                                     int stream)
+                                     enum fn_reach reach)
 {
-    FN_ACT_SWITCH(kind, FN_NAME(fn_act_bwd_kind)(dx, dy, s, n, alpha, stream, KIND));
+    FN_ACT_SWITCH(kind, FN_NAME(fn_act_bwd_kind)(dx, dy, s, n, alpha, reach, KIND));
 }
 
 FN_INLINE void FN_NAME(fn_act_bwd_range)(FN_T *dx, const FN_T *dy, const FN_T *s, int64_t n, int kind, FN_T alpha)
 {
-    FN_NAME(fn_act_bwd_flat)(dx, dy, s, n, kind, alpha, 0);
+    FN_NAME(fn_act_bwd_flat)(dx, dy, s, n, kind, alpha, FN_NEAR);
 }
 
 FN_DEFINE(activation_fwd)
@@ -159,7 +175,7 @@ FN_DEFINE(activation_fwd)
     int64_t begin, end;
     fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_NAME(fn_act_fwd_flat)(a->y + begin, a->x + begin, end - begin, (int)a->kind, FN_C(a->alpha),
-                             FN_STREAMS(a->n, a->y != a->x));
+                             FN_REACH(a->n, a->y != a->x));
 }
 
 FN_DEFINE(activation_bwd)
@@ -167,5 +183,5 @@ FN_DEFINE(activation_bwd)
     int64_t begin, end;
     fn_split_rows(a->n, FN_LINE, part, &begin, &end);
     FN_NAME(fn_act_bwd_flat)(a->dx + begin, a->dy + begin, a->s + begin, end - begin, (int)a->kind, FN_C(a->alpha),
-                             FN_STREAMS(a->n, a->dx != a->dy && a->dx != a->s));
+                             FN_REACH(a->n, a->dx != a->dy && a->dx != a->s));
 }

@@ -166,7 +166,7 @@ static const FN_T *FN_NAME(fn_bn_wide_dz)(FN_T *to, const FN_NAME(fn_bn_sum_job)
         for (int64_t k = 0; k < cols / job->cols; k++) {
             const int64_t row = (i + r * step) * job->fold + k;
             FN_NAME(fn_act_bwd_flat)(to + r * job->wide + k * job->cols, from->dy + row * from->lddy,
-                                     from->s + row * from->lds, job->cols, job->kind, job->alpha, 0);
+                                     from->s + row * from->lds, job->cols, job->kind, job->alpha, FN_NEAR);
         }
     }
     return to;
@@ -422,7 +422,7 @@ FN_DEFINE(batch_norm_fwd)
             } else {
                 FN_T *const z = a->z ? a->z + i * a->ld_z + j : t->rows_x;
                 FN_NAME(fn_bn_fwd_row)(z, x, t, cols, floor, 0);
-                FN_NAME(fn_act_fwd_flat)(y, z, cols, (int)a->kind, FN_C(a->alpha), stream);
+                FN_NAME(fn_act_fwd_flat)(y, z, cols, (int)a->kind, FN_C(a->alpha), stream ? FN_FAR_PAST : FN_NEAR);
             }
         }
     }
@@ -475,7 +475,7 @@ FN_DEFINE(batch_norm_bwd_dx)
             const FN_T *const s = kind == FN_ACT_linear ? NULL : a->s + i * a->ld_s + j;
             FN_T *const dx = a->dx + i * a->ld_dx + j;
             if (kind != FN_ACT_linear && !sloped) {
-                FN_NAME(fn_act_bwd_flat)(t->rows_dy, dy, s, cols, kind, FN_C(a->alpha), 0);
+                FN_NAME(fn_act_bwd_flat)(t->rows_dy, dy, s, cols, kind, FN_C(a->alpha), FN_NEAR);
                 dy = t->rows_dy;
             }
             if (sloped && stream)

@@ -81,6 +81,12 @@ FN_INLINE void FN_NAME(fn_prefetch_out)(FN_T *row)
     __builtin_prefetch((const void *)((uintptr_t)row + 1024), 1);
 }
 
+/* Of long rows, which are read and then worked on for long, the next ones. */
+FN_INLINE void FN_NAME(fn_prefetch_next)(const FN_T *row)
+{
+    __builtin_prefetch((const void *)((uintptr_t)row + FN_AHEAD_BYTES));
+}
+
 /* Where a part's rows of an output are written, in order. With a block they are gathered there without gaps, and `rows`
  * of them at a time go past the caches to `to`; without one they are written where they belong. */
 typedef struct {
@@ -207,6 +213,7 @@ FN_INLINE void FN_NAME(fn_softmax_long)(FN_T *y, const FN_T *x, int64_t n)
     const V largest = VF(set1)(FN_NAME(fn_row_largest)(x, n));
     V sum[4] = {FN_V(0), FN_V(0), FN_V(0), FN_V(0)}, last = FN_V(0);
     FN_ROW_SUMS(whole, {
+        FN_NAME(fn_prefetch_next)(x + i);
         const V power = FN_NAME(fn_exp)(VF(sub)(VF(load)(x + i), largest));
         sum[k] = VF(add)(sum[k], power);
         VF(store)(y + i, power);
@@ -401,6 +408,8 @@ FN_INLINE void FN_NAME(fn_xent_long)(const FN_NAME(fn_xent) *c, int64_t r, FN_T 
     V sum[4], total[4], dot[4], last_t = spread;
     for (int k = 0; k < 4; k++) sum[k] = total[k] = dot[k] = FN_V(0);
     FN_ROW_SUMS(whole, {
+        FN_NAME(fn_prefetch_next)(z + i);
+        if (soft) FN_NAME(fn_prefetch_next)(target + i);
         const V s = VF(sub)(VF(load)(z + i), largest);
         const V power = FN_NAME(fn_exp)(s);
         sum[k] = VF(add)(sum[k], power);
