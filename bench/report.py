@@ -25,6 +25,8 @@ from fusednet.bench import ceilings, text
 
 FAMILIES = ("affine", "elementwise", "batch_norm", "optimizers", "rows")
 EXTRAS = ("shapes", "overhead", "import")
+MEMORY_BYTES = 64 * ceilings.MB
+"""Of the largest array of a job in memory. Where the last cache is far larger, more would be in it, too."""
 MOST_WHEEL_BYTES = 3 * 1000 * 1000
 
 LEGEND = """\
@@ -39,7 +41,8 @@ LEGEND = """\
   cache are bound by their arithmetic, for which there is no ceiling; the share of the bytes' floor is told, not judged.
   In memory, where such a kernel's own speed in the cache is the larger floor, the share is of that, and judged.
 - L2: the arrays fill half of each core's second-level cache; told, not judged, with more than one thread, because such
-  a call takes no longer than a team takes to meet. memory: the largest array has 64 MB or more.
+  a call takes no longer than a team takes to meet. memory: the largest array has 64 MB; where the last cache is larger,
+  they may be there.
 """
 
 
@@ -91,7 +94,7 @@ def family(report: Report, name: str, table, options, effort: Effort) -> None:
     module = import_module(f"bench_{name}")
     rows = [HEAD]
     for threads in options.threads:
-        levels = {"L2": ceilings.level_bytes("L2") * threads, "memory": ceilings.level_bytes("memory")}
+        levels = {"L2": ceilings.level_bytes("L2") * threads, "memory": MEMORY_BYTES}
         probes = ceilings.Ceilings(threads, table.isa)
         with use_threads(threads):
             for job in module.jobs(levels, threads):

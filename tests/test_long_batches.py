@@ -13,6 +13,7 @@ from trainings import MIXED, TRAININGS, model
 
 import fusednet as fn
 from fusednet import bind, blocks, fuse, phases, planner, slices, split_k
+from fusednet.objective import Objective
 from fusednet.plan import Op, Share, Slice
 from fusednet.runner import NotFinite
 
@@ -196,6 +197,22 @@ def plain(training, dtype="float32"):
 def test_a_training_is_the_one_without(training, dtype, long):
     tolerance = {"float32": 5e-5, "float64": 1e-12}[dtype]
     close(fitted(training, dtype, rows=FEW), plain(training, dtype), tolerance, training.name)
+
+
+def test_the_gradient_for_other_optimizers_is_the_one_without(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((1100, 150)), rng.integers(0, 10, 1100)
+    found = []
+    for long in (1024, 1 << 30):
+        monkeypatch.setattr(split_k, "LONG", long)
+        made = fn.Sequential([fn.Dense(140, "tanh"), fn.Dense(10)], seed=1, dtype="float64")
+        made.compile("sgd", "sparse_categorical_crossentropy")
+        goal = Objective(made, x, y)
+        found.append(goal(goal.weights))
+    (loss, gradient), (other, wanted) = found
+    assert loss == pytest.approx(other, rel=1e-14)
+    assert gradient.tobytes() != wanted.tobytes()
+    assert np.abs(gradient - wanted).max() <= 1e-13 * np.abs(wanted).max()
 
 
 def without(kernel: str, index: int):

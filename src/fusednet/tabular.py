@@ -340,9 +340,9 @@ def _words(values: np.ndarray) -> str:
 def _task(values: np.ndarray, found: np.ndarray) -> tuple[str, str]:
     count = f"{len(found):,}"
     if values.dtype.kind in "Ub":
-        return "classification", f"it holds {_words(values)} ({count} different)"
+        return "classification", f"because it holds {_words(values)} ({count} different)"
     if (found != np.rint(found)).any():
-        return "regression", f"it holds numbers with fractions ({count} different)"
+        return "regression", f"because it holds numbers with fractions ({count} different)"
     if len(found) <= max(2, min(MOST_CLASSES, len(values) // 10)):
-        return "classification", f"it holds whole numbers ({count} different)"
-    return "regression", f"it holds whole numbers ({count} different)"
+        return "classification", f"because it holds whole numbers ({count} different)"
+    return "regression", f"because it holds whole numbers ({count} different)"

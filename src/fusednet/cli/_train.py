@@ -201,7 +201,7 @@ def _table(path: str, kept: dict) -> Job:
         raise ValueError(f"{path} has {count(len(target.rows), 'row')} with a target; wanted at least {FEWEST}")
     say("data", f"{path}: {count(len(frame), 'row')}, {count(len(frame.columns), 'column')}")
     classes = f", {len(target.classes):,} classes" if target.classes is not None else ""
-    say("target", f"{target.name}: {target.task}{classes}, {'because ' * (target.why[:2] == 'it')}{target.why}")
+    say("target", f"{target.name}: {target.task}{classes}, {target.why}")
     if len(target.rows) < len(frame):
         say("", f"{count(len(frame) - len(target.rows), 'row')} without it left out")
     frame = frame.iloc[target.rows]

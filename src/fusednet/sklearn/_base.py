@@ -119,6 +119,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _validate_input(self, X, y, incremental, reset, held=False):
         """X and y, checked; `held` are validation rows."""
 
+    def _dense_input(self, X, y, incremental, reset, held=False):
+        """The same, X without what a sparse matrix leaves out."""
+        X, y = self._validate_input(X, y, incremental, reset, held)
+        return X.toarray() if scipy.sparse.issparse(X) else X, y
+
     @abstractmethod
     def _target(self, y, parameters, first, held=False):
         """y as the network takes it; `n_outputs_` and what else it says of the outputs are set if `first`. `held` are
@@ -185,8 +190,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _begin(self, X, y, sample_weight, validation, incremental, parameters):
         """What was given, checked, and a network for it: rows as given, rows to train on and to validate on."""
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y = self._validate_input(X, y, incremental, reset=first)
-        X = X.toarray() if scipy.sparse.issparse(X) else X
+        X, y = self._dense_input(X, y, incremental, reset=first)
         sample_weight = _weights(sample_weight, X, "sample_weight")
         weight = self._row_weights(y, sample_weight, parameters)
         if weight is not None and not weight.any():
@@ -236,8 +240,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                         "of 1 does not change; wanted no preset")
             raise ValueError(f"{what} with {'partial_fit' if incremental else 'warm_start'}")
         _build.layers(parameters, Task(1, None, "linear", "float32"))  # refuses what all members would
-        X, y = self._validate_input(X, y, False, reset=True)
-        X = X.toarray() if scipy.sparse.issparse(X) else X
+        X, y = self._dense_input(X, y, False, reset=True)
         if validation[0] is not None and validation[1] is not None:
             validation = (*self._validate_input(*validation[:2], True, reset=False, held=True), validation[2])
         named = {name: value for name, value in vars(self).items() if name in ("feature_names_in_", "_sparse_labels")}
@@ -287,8 +290,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if parameters["solver"] == "lbfgs":
             raise ValueError("X_val is given, but the solver 'lbfgs' looks at no validation data; wanted 'adam' or "
                              "'sgd'")
-        X, y = self._validate_input(X, y, True, reset=False, held=True)
-        X = X.toarray() if scipy.sparse.issparse(X) else X
+        X, y = self._dense_input(X, y, True, reset=False, held=True)
         weight = _weights(weight, X, "sample_weight_val")
         return X, self._target(y, parameters, False, held=True), weight
 
