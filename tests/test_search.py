@@ -446,6 +446,17 @@ def test_a_picture_shows_the_best_however_far_from_the_others(mode, tmp_path):
         assert len(offsets) == 30 and (np.abs(offsets - ring).max(axis=1) < 1e-9).any()  # round its own point
 
 
+@pytest.mark.parametrize(("mode", "far", "word"), [("min", 90.0, "above"), ("max", -90.0, "below")])
+def test_a_curve_that_lies_outside_says_where(mode, far, word, tmp_path):
+    pytest.importorskip("matplotlib")
+    results = results_of(np.linspace(1, 1.02, 14), mode)
+    results.add(Trial(14, {"rate": 0.1, "kind": "a"}, far, curve=[far] * 5, training_curve=[far] * 5), [])
+    curves, _ = results.plot(tmp_path / "search.png").subfigs
+    words = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in curves.axes if axes.get_visible()}
+    assert words.pop(f"trial 14: {far:g}") == [word]
+    assert len(words) == 14 and not any(words.values())
+
+
 @pytest.mark.parametrize("search", [RandomSearch, bayesian])
 def test_curves_know_their_epochs_where_not_all_are_validated(search, tmp_path):
     storage = {} if search is RandomSearch else {"storage": f"sqlite:///{tmp_path}/study.db", "name": "s"}

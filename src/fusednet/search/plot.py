@@ -4,7 +4,8 @@ Reads space.py (the scales), and matplotlib when a picture is asked for; read by
 
 a) A small panel for each curve, all on the same axes, the best first: shapes are compared, not lines in a tangle.
 b) Axes show what is good in detail: the best half of the curves, the best three quarters of the scores. What is worse,
-   and trials without a score, are marked at the edge, so that it can be seen where they were.
+   and trials without a score, are marked at the edge, so that it can be seen where they were; a panel whose curves lie
+   outside says on which side.
 """
 
 import os
@@ -67,6 +68,10 @@ def _draw_curves(figure, results, trials: list, columns: int) -> None:
                           marker="o" if known.sum() == 1 else None, markersize=4)
         axes.set_title(f"trial {trial.number}: {trial.score:.4g}", fontsize="small")
         axes.set_ylim(low, high)
+        values = [value for value in (*trial.curve, *trial.training_curve) if np.isfinite(value)]
+        if values and (min(values) > high or max(values) < low):
+            axes.text(0.5, 0.5, "above" if min(values) > high else "below", transform=axes.transAxes, ha="center",
+                      va="center", fontsize="small", color=_FAILED)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _plain(axes)
     for i, axes in enumerate(panels):
