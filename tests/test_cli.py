@@ -393,10 +393,23 @@ def test_models_with_an_extra_of_the_users(folder, capsys):
         assert "own.safetensors was not written by fusednet train" in capsys.readouterr().err
 
 
-def test_a_network_too_large_for_memory_is_one_line(folder, capsys):
-    assert main(["train", "houses.csv", "-t", "price", "-q", "--hidden", "99999999999"]) == 2
+@pytest.mark.parametrize("units", ["99999999999", "99999999999999999999"])
+def test_a_network_too_large_for_memory_is_one_line(folder, capsys, units):
+    assert main(["train", "houses.csv", "-t", "price", "-q", "--hidden", units]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "error: there is not enough memory" in error
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+def test_an_output_that_is_full_is_named(folder, capsys):
+    assert main(["train", "houses.csv", "-t", "price", "-q", "--epochs", "1", "-o", "m.safetensors"]) == 0
+    assert main(["predict", "m.safetensors", "houses.csv", "-o", "/dev/full"]) == 2
+    assert capsys.readouterr().err == "fusednet predict: error: /dev/full: cannot be written: No space left on device\n"
+    command = [sys.executable, "-m", "fusednet", "predict", "m.safetensors", "houses.csv"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "fusednet predict: error: the output cannot be written: No space left on device\n"
 
 
 def test_extra_travels_with_a_model(tmp_path):

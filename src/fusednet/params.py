@@ -8,6 +8,7 @@ c) Every array begins on a 64-byte boundary; what lies between stays 0 in weight
 """
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,13 @@ class Layout:
 
 
 def layout(network: Network) -> Layout:
-    """The places of a network's parameters; its `features` are known."""
+    """The places of a network's parameters; its `features` are known.
+
+    Raises
+    ------
+    MemoryError
+        If there are more of them than addresses.
+    """
     wanted, running = [], {}
     width = network.features
     for layer, out in zip(network.layers, network.widths, strict=True):
@@ -110,4 +117,7 @@ def layout(network: Network) -> Layout:
                 size = math.prod(shape)
                 places[name] = Place(name, layer, shape, offset, offset + size, initializer, regularizer)
                 offset += aligned(size * itemsize) // itemsize
+                if offset * itemsize > sys.maxsize // 2:  # what is made beside it counts, too
+                    shown = " x ".join(f"{extent:,}" for extent in shape)
+                    raise MemoryError(f"{name} has {shown} weights, more than memory has addresses")
     return Layout({name: places[name] for name, *_ in wanted}, offset, running)

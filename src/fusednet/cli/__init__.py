@@ -11,6 +11,7 @@ c) Nothing is computed here: the subcommands use `Sequential` as anybody does.
 """
 
 import contextlib
+import errno
 import os
 import sys
 
@@ -82,4 +83,6 @@ def _main(arguments: list[str] | None) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the output cannot be written: {error.strerror}"  # files have names
     return " ".join(str(error).split())

@@ -113,12 +113,13 @@ def _columns(predictions: np.ndarray) -> dict[str, np.ndarray]:
 
 def _write(predictions, output: str) -> None:
     there = os.path.exists(output)
-    if there and not os.path.isfile(output):  # a pipe or a device, which cannot be replaced
-        with contextlib.suppress(BrokenPipeError):  # its reader has seen enough
-            predictions.to_csv(output, index=False)
-        return
+    device = there and not os.path.isfile(output)  # or a pipe, which cannot be replaced
     path = os.path.realpath(output)  # a link keeps pointing to what it points to
     try:
+        if device:
+            with contextlib.suppress(BrokenPipeError):  # its reader has seen enough
+                predictions.to_csv(output, index=False)
+            return
         # a folder, so that the file has its own name: pandas compresses by the ending
         with tempfile.TemporaryDirectory(prefix=".fusednet-", dir=os.path.dirname(path)) as folder:
             written = os.path.join(folder, os.path.basename(output))
@@ -129,7 +130,8 @@ def _write(predictions, output: str) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        what = f"cannot be written: {os.strerror(error.errno)}; what was there before is untouched"
+        untouched = "" if device else "; what was there before is untouched"
+        what = f"cannot be written: {os.strerror(error.errno)}{untouched}"
         raise OSError(error.errno, what, output) from error
 
 
