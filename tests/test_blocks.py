@@ -485,4 +485,4 @@ def test_kernels_with_a_penalty_are_large_sooner(penalty, divided):
     made = fn.Sequential([fn.Dense(512, "relu", kernel_regularizer=penalty), fn.Dense(3)])
     made.compile("adam", "mse")
     made.build(784)
-    assert any(op.rows for op in made.plan("train", batch=1024).ops) == divided  # no short batch
+    assert any(op.rows and not op.is_range for op in made.plan("train", batch=1024).ops) == divided  # no short batch
