@@ -1,5 +1,5 @@
-"""Split-K: which products of one row are made by ranges of their inputs, the same numbers as of many rows, the same
-bits in any number of parts, by both walkers and however the row is given.
+"""Split-K: which products of few rows are made by ranges of their inputs, the same numbers as of many rows, the same
+bits in any number of parts, by both walkers and however the rows are given.
 
 Reads split_k.py, which is told that 64 bytes of weights are worth a range, so that small networks have them.
 """
@@ -91,16 +91,17 @@ def test_large_kernels_have_ranges_where_all_weights_may_stay(monkeypatch, width
     network.compile("sgd", "mse")
     network.build(inputs)
     chain = fuse.chain(network.network)
-    assert split_k.ranges(chain, 1, dtype) == wanted
-    assert split_k.ranges(chain, 2, dtype) == {}
+    assert split_k.ranges(chain, 1, dtype) == split_k.ranges(chain, 16, dtype) == wanted
+    assert split_k.ranges(chain, 17, dtype) == {}
 
 
-def test_only_rows_that_are_predicted_alone_by_a_walker_that_is_not_python(native):
+def test_only_few_rows_that_are_predicted_by_a_walker_that_is_not_python(native):
     made = network("relu")
     for mode in ("train", "gradient", "evaluate"):
         assert not any(op.slice is not None for op in made.plan(mode, batch=1).ops)
-    assert not any(op.slice is not None for op in made.plan("predict", batch=2).ops)
-    assert any(op.slice is not None for op in made.plan("predict", batch=1).ops)
+    assert not any(op.slice is not None for op in made.plan("predict", batch=17).ops)
+    for batch in (1, 2, 16):
+        assert any(op.slice is not None for op in made.plan("predict", batch=batch).ops)
     backends.select("numpy")
     assert not any(op.slice is not None for op in made.plan("predict", batch=1).ops)
 
@@ -119,6 +120,15 @@ def test_threads_meet_once_a_layer(native):
     assert not any(op.by_rows for op in ops[:behind])
 
 
+def test_threads_meet_twice_a_layer_for_several_rows(native):
+    ops = network("relu").plan("predict", batch=3).ops
+    first, second, third = map(len, split_k.ranges(fuse.chain(network("relu").network), 3, "float32").values())
+    ranges = [[op.slice for op in ops if op.is_range and op.of == name] for name in ("dense", "dense_1", "dense_2")]
+    assert ranges == [[*range(first)], [*range(second)], [*range(third)]]
+    ends = sorted({op.end for op in ops})
+    assert len(ends) == 6 and ends[0] == first and ops[0].together and ops[0].most(64) == 64
+
+
 def test_each_range_is_one_parts_when_it_is_bound(native):
     made = network("relu")
     plan = made.plan("predict", batch=1)
@@ -132,9 +142,9 @@ def test_each_range_is_one_parts_when_it_is_bound(native):
 
 def test_ranges_cost_what_the_product_costs(native):
     made = network("relu")
-    one, two = (sum(cost(op, plan.tensors, plan.batch) for op in plan.ops if op.kernel == "affine_fwd")
-                for plan in (made.plan("predict", batch=1), made.plan("predict", batch=2)))
-    assert 0.45 < one / two < 0.6
+    one, two, many = (sum(cost(op, plan.tensors, plan.batch) for op in plan.ops if op.kernel == "affine_fwd")
+                      for plan in (made.plan("predict", batch=batch) for batch in (1, 2, 17)))
+    assert 0.45 < one / two < 0.6 and 8 < many / two < 9
 
 
 def test_ranges_of_others_wait():
@@ -164,7 +174,7 @@ def test_ranges_of_others_wait():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_row_alone_is_the_row_among_many(native, name, dtype):
-    made, x = network(name, dtype), rows(9, dtype)
+    made, x = network(name, dtype), rows(17, dtype)
     among = made.predict(x)
     for i in range(len(x)):
         for given in (x[i : i + 1], x[i : i + 1].astype(np.float64), np.asfortranarray(x)[i : i + 1]):
@@ -176,7 +186,7 @@ def test_a_row_alone_is_the_row_among_many(native, name, dtype):
 @pytest.mark.parametrize("lost", ["the last inputs", "a range of the next layer", "inputs twice"])
 def test_wrong_ranges_are_seen(native, lost, monkeypatch):
     made, x = network("relu"), rows(1)
-    among = made.predict(np.repeat(x, 2, axis=0))[:1]
+    among = made.predict(np.repeat(x, 17, axis=0))[:1]
     right = split_k.ranges
 
     def wrong(chain, batch, dtype):
@@ -216,6 +226,24 @@ def test_both_walkers_say_the_same(native, name, monkeypatch):
     assert isinstance(made._predictor._kept[1, FEATURES], interp.Forward)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [2, 3, 16])
+def test_few_rows_are_those_among_many(native, name, dtype, n, monkeypatch):
+    made, x = network(name, dtype), rows(17, dtype)
+    among = made.predict(x)
+    for _ in range(2):
+        assert near(made.predict(x[:n]), among[:n])
+    assert near(made.predict(x, batch_size=n), among)  # the last batch has fewer
+    wanted = made.predict(x[:n])
+    for parts in (2, 3, 4, 7):
+        native.force_parts(parts)
+        fn.set_num_threads(parts)
+        assert network(name, dtype).predict(x[:n]).tobytes() == wanted.tobytes()
+    monkeypatch.setattr(interp, "walker", interp.Walker)
+    assert network(name, dtype).predict(x[:n]).tobytes() == wanted.tobytes()
+
+
 def test_rows_one_by_one_go_through_their_array(native):
     made, x = network("relu"), rows(7)
     found = made.predict(x, batch_size=1)
@@ -228,5 +256,5 @@ def test_what_is_not_finite_comes_out(native):
     made, x = network("relu"), rows(1)
     made.predict(x)
     made.memory.parameters["dense/kernel"][3, 5] = np.inf
-    among = made.predict(np.repeat(x, 2, axis=0))[:1]
+    among = made.predict(np.repeat(x, 17, axis=0))[:1]
     assert np.isnan(among).any() and np.array_equal(np.isnan(made.predict(x)), np.isnan(among))

@@ -305,7 +305,7 @@ class Sequential:
         optimizer = self.optimizer_spec.without_rate() if mode == "train" else None
         seed = self.seeds["masks"] if any(isinstance(layer, Dropout) for layer in self.layers) else 0
         # all that is read below: models may share their plans
-        split = mode == "predict" and batch == 1 and current().walker is not None
+        split = mode == "predict" and current().walker is not None
         key = (mode, self.network, self.loss, optimizer, self.metrics, of, batch, seed, check, code, split)
         made = self._plans.get(key)
         if made is None:

@@ -246,15 +246,16 @@ def _affine_forward(b, entry, y, z, training, seed):
 
 
 def _plan_by_ranges(b: _Builder, entry: _Done, y: str | Rows, bias: str | None, ranges: list[tuple[int, int]]) -> None:
-    """The product of one row, the inputs of each range apart; then the sum of all, by the ranges of the next stage."""
-    assert b.batch == 1  # so columns of a matrix are elements of a vector
+    """The product of few rows, the inputs of each range apart; then the sum of all, of one row, whose columns are
+    elements of a vector, by the ranges of the next stage."""
     stage, x, of = entry.stage, entry.x, "+".join(entry.stage.layers)
     sums = [b.work(f"{stage.name}.y.{index}", "m", stage.width) for index in range(len(ranges))]
     for index, (begin, end) in enumerate(ranges):
-        part = Columns(x.tensor, begin, end, rows=True) if isinstance(x, Rows) else OneRow(x, begin, end)
+        part = (Columns(x.tensor, begin, end, rows=True) if isinstance(x, Rows) else
+                OneRow(x, begin, end) if b.batch == 1 else Columns(x, begin, end))
         b.call("affine_fwd", sums[index], None, part, Band(f"{stage.name}/kernel", begin, end), None if index else bias,
                0, 0.0, b.precision, of=of, rows=len(ranges), slice=index)
-    after = b.ranges_of(entry.after)
+    after = b.ranges_of(entry.after) if b.batch == 1 else []
     for index, (begin, end) in enumerate(after):
         total, *others, out = [OneRow(name, begin, end, flat=True) for name in (*sums, y)]
         _plan_sum_of_ranges(b, stage, out, total, others, of=of, rows=len(after), slice=index)
@@ -771,8 +772,8 @@ def evaluate(network: Network, loss: Loss, feed: Feed, batch: int, *, metrics: t
 def predict(network: Network, feed: Feed, batch: int, *, precision: int = 0, split: bool = False) -> Plan:
     """The plan of a batch's outputs, written to their rows of "data.out"; arguments as for `train`.
 
-    `split`: whether products of one row with large kernels are made by ranges of their inputs. It takes more ops, which
-    a walker in Python spends more time on than it saves.
+    `split`: whether products of few rows with large kernels are made by ranges of their inputs. It takes more ops,
+    which a walker in Python spends more time on than it saves.
     """
     chain = fuse.chain(network)
     b = _Builder(network, batch, precision, ranges=split_k.ranges(chain, batch, network.dtype) if split else {})
