@@ -15,7 +15,7 @@ c) By rows, each part reads all weights of a layer. Where they do not stay in a 
    A gradient by slices of the rows (slices.py) is an op for each slice, which the part that has these rows does alone.
    With ops of slices in it a phase is divided between slices only. Ops of the same slice never wait for each other.
    Where a phase is nothing but one op for each slice, more threads than slices may share them (`Op.together`).
-   So it is with the ranges of inputs by which the product of one row is made (split_k.py): each is one part's.
+   So it is with the ranges by which some products are made (split_k.py): each is one part's.
 d) Phases divided by columns, which would take in a product and its batch normalisation, are no gain (2026-11, job
    `deep` 0.98): its time goes into what the threads read of each other.
 e) Nor are phases by rows in tiles, each taken through all ops of the phase while it sits in the first cache: job
@@ -68,7 +68,7 @@ def schedule(ops: Sequence[Op], tensors: dict[str, Tensor], batch: int, commit: 
         end = len(scheduled) + len(phase)
         several = len(phase) > 1
         slices = max(one.op.slices for one in phase) if several else 0
-        together = batch > 1 and [one.op.slice for one in phase] == list(range(slices)) != []
+        together = batch > 1 and [one.op.slice for one in phase] == list(range(slices))  # of one row: split_k.py a)
         scheduled += [replace(one.op, end=end, by_rows=several and one.rows == "m", rows=one.op.rows if several else 0,
                               slice=one.op.slice if several else None, slices=slices, together=together)
                       for one in phase]

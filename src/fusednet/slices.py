@@ -17,11 +17,11 @@ e) Not with 32 rows in a slice (17-64-64-6 in batches of 64: 1.03 and 0.95), nor
    batches of 256: one thread 0.93), nor with 79 KB of weights (20-128-128-10 in batches of 200: 0.92 and 0.97).
 f) Of a long batch a batch normalisation's columns are summed by slices, whatever the network: statistics, which are
    joined then, and gradients, which are added. By columns a thread would read all rows, half of them from another core
-   or, where they lie in the third level, in pieces. 2026-11, Granite Rapids, over that without, 2 and 1 threads: `deep`
-   in batches of 1024 1.45 and 1.03, of 512 1.2 and 1.0; `tabular` of 1024 1.23 and 1.0, of 512 1.2 and 1.0; `book` of
-   1024 1.1 and 1.0; `bigbatch` 1.06 and 1.0; 54-40-40-40-7 of 4096 1.39 and 0.97. With 4 slices 0.92 to 1.0 of that,
-   with 16 0.97 to 1.0. Not of shorter batches: `tabular` of 256 in two slices 1.03 and 0.97, `book` of 100 1.01 and
-   1.0, `deep` of 128 1.0 and 1.0.
+   or, where they lie in the third level, in pieces. 2026-11, Granite Rapids, over that without, 2 and 1 threads, with
+   the halves of split_k.py e) in batches of 1024 and more: `deep` of 1024 1.45 and 1.03, of 512 1.2 and 1.0; `tabular`
+   of 1024 1.36 and 1.0, of 512 1.2 and 1.0; `book` of 1024 1.1 and 1.0; `bigbatch` 1.11 and 1.0; 54-40-40-40-7 of 4096
+   1.39 and 0.97. With 4 slices 0.92 to 1.0 of that, with 16 0.97 to 1.0. Not of shorter batches: `tabular` of 256 in
+   two slices 1.03 and 0.97, `book` of 100 1.01 and 1.0, `deep` of 128 1.0 and 1.0. Not measured: more than two cores.
 """
 
 import numpy as np
