@@ -20,6 +20,8 @@ from fusednet.spec import L1L2, BatchNormalization, Dense, Layer, Network
 def empty(elements: int, dtype, fill: float | None = None) -> np.ndarray:
     """A 1-D array that begins on a 64-byte boundary; `fill` None leaves its content undefined."""
     dtype = np.dtype(dtype)
+    if elements * dtype.itemsize > sys.maxsize // 2:  # NumPy would speak of dimensions
+        raise MemoryError(f"Unable to allocate {elements:,} numbers of {dtype}: there are not as many addresses")
     raw = np.empty(elements * dtype.itemsize + ALIGNMENT, np.uint8)
     begin = -raw.__array_interface__["data"][0] % ALIGNMENT
     array = raw[begin : begin + elements * dtype.itemsize].view(dtype)
@@ -88,13 +90,7 @@ class Layout:
 
 
 def layout(network: Network) -> Layout:
-    """The places of a network's parameters; its `features` are known.
-
-    Raises
-    ------
-    MemoryError
-        If there are more of them than addresses.
-    """
+    """The places of a network's parameters; its `features` are known."""
     wanted, running = [], {}
     width = network.features
     for layer, out in zip(network.layers, network.widths, strict=True):
@@ -117,7 +113,4 @@ def layout(network: Network) -> Layout:
                 size = math.prod(shape)
                 places[name] = Place(name, layer, shape, offset, offset + size, initializer, regularizer)
                 offset += aligned(size * itemsize) // itemsize
-                if offset * itemsize > sys.maxsize // 2:  # what is made beside it counts, too
-                    shown = " x ".join(f"{extent:,}" for extent in shape)
-                    raise MemoryError(f"{name} has {shown} weights, more than memory has addresses")
     return Layout({name: places[name] for name, *_ in wanted}, offset, running)
