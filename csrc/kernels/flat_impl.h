@@ -60,7 +60,7 @@ FN_INLINE int64_t FN_NAME(fn_unaligned)(const FN_T *p, int64_t n)
 
 #define FN_LOAD(p) FN_NAME(fn_load)((p) + i, count)
 
-/* The same, `ahead` elements further asked for. */
+/* The same, `ahead` elements further asked for; 0 asks for what is loaded anyway, which costs less than a loop more. */
 #define FN_LOAD_ASKING(p, ahead) (__builtin_prefetch((p) + i + (ahead)), FN_LOAD(p))
 
 #define FN_FLAT_OPEN(y, begin, end, past, value)                                                        \

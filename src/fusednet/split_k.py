@@ -19,7 +19,7 @@ d) Only where all weights together may stay in the second levels of some cores: 
    Not measured: more than two cores, and cores with less of a second level.
    Of several rows the sums are added up all at once, so that threads meet twice a layer, and ranges bring the less the
    more rows there are: 784-512-512-10, two threads, 2 rows 48 and 17, 4 51 and 23, 8 63 and 38, 12 84 and 63, 16 105
-   and 98, 32 153 and 178; 784-1024-10, 2 rows 80 and 29, 16 139 and 120; one thread 0.97 to 1.1.
+   and 98, 32 153 and 178; 784-1024-10, 2 rows 80 and 29, 16 139 and 120; one thread 0.92 to 1.1.
 e) A weight gradient x^T dy sums over the rows of the batch. Divided by its elements, each thread packs all rows of one
    factor, or more than its share of both. Of a long batch that is more than a second gradient to be written and added:
    so some of the threads make that of the first half of the rows, the others that of the second. There are two halves
