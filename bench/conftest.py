@@ -5,10 +5,10 @@ kernel's) and the rates they come from.
 """
 
 import pytest
-from timing import QUICK, measure, use_threads
+from timing import QUICK, levels, measure, use_threads
 
 from fusednet import backends
-from fusednet.bench.ceilings import Ceilings, all_threads, level_bytes
+from fusednet.bench.ceilings import Ceilings, all_threads
 
 
 def pytest_addoption(parser):
@@ -16,14 +16,10 @@ def pytest_addoption(parser):
     group.addoption("--threads", type=int, default=1, help=f"threads of a call (default 1; here are {all_threads()})")
 
 
-def _levels(threads: int) -> dict[str, int]:
-    return {"L2": level_bytes("L2") * threads, "memory": level_bytes("memory")}
-
-
 def pytest_generate_tests(metafunc):
     if "job" in metafunc.fixturenames:
         threads = metafunc.config.getoption("threads")
-        jobs = list(metafunc.module.jobs(_levels(threads), threads))
+        jobs = list(metafunc.module.jobs(levels(threads), threads))
         metafunc.parametrize("job", jobs, ids=str)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import bench_affine
 import bench_overhead
 import threadpoolctl
-from timing import QUICK, Effort, Result, measure, use_threads
+from timing import QUICK, Effort, Result, levels, measure, use_threads
 
 import fusednet
 from fusednet import backends
@@ -25,8 +25,6 @@ from fusednet.bench import ceilings, text
 
 FAMILIES = ("affine", "elementwise", "batch_norm", "optimizers", "rows")
 EXTRAS = ("shapes", "overhead", "import")
-MEMORY_BYTES = 64 * ceilings.MB
-"""Of the largest array of a job in memory. Where the last cache is far larger, more would be in it, too."""
 MOST_WHEEL_BYTES = 3 * 1000 * 1000
 
 LEGEND = """\
@@ -94,10 +92,9 @@ def family(report: Report, name: str, table, options, effort: Effort) -> None:
     module = import_module(f"bench_{name}")
     rows = [HEAD]
     for threads in options.threads:
-        levels = {"L2": ceilings.level_bytes("L2") * threads, "memory": MEMORY_BYTES}
         probes = ceilings.Ceilings(threads, table.isa)
         with use_threads(threads):
-            for job in module.jobs(levels, threads):
+            for job in module.jobs(levels(threads), threads):
                 if options.quick and job.dtype == "float64":
                     continue
                 _progress(str(job))

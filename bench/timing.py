@@ -25,8 +25,16 @@ from fusednet.bench.ceilings import MB, WHATS, Ceilings, level_bytes
 STREAM_BYTES = 16 * MB
 """FN_STREAM_BYTES of csrc/kernels/kernels.h: what is larger is written past the caches, by kernels and by probes."""
 
+MEMORY_BYTES = 64 * MB
+"""Of the largest array of a job in memory. Where the last cache is far larger, more would be in it, too."""
+
 BLAS_SPINS = 0.1
 """Seconds for which OpenBLAS's threads hold their core waiting for work (2^26 cycles by default), and some."""
+
+
+def levels(threads: int) -> dict[str, int]:
+    """Bytes of a job's data by the level that they lie in."""
+    return {"L2": level_bytes("L2") * threads, "memory": MEMORY_BYTES}
 
 
 def use_threads(threads: int):

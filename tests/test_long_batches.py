@@ -8,7 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_walkers import BATCH, ROWS, SOME, TAIL, WALKED, close, fitted, op_by_op, planned, same_bits, walk
+from test_walkers import (
+    BATCH,
+    ROWS,
+    SOME,
+    TAIL,
+    WALKED,
+    close,
+    fitted,
+    in_any_parts,
+    op_by_op,
+    planned,
+    same_bits,
+    walk,
+)
 from trainings import MIXED, TRAININGS, model
 
 import fusednet as fn
@@ -136,12 +149,7 @@ def test_what_memory_held_before_does_not_matter(training, shuffled, long):
 
 @pytest.mark.parametrize("training", WALKED, ids=str)
 def test_any_number_of_parts_gives_the_same_bits(training, forced_parts, long):
-    whole = fitted(training, rows=FEW)
-    for count in (2, 3, 4, 8):
-        forced_parts(count)
-        same_bits(fitted(training, rows=FEW), whole)
-        forced_parts(count, team=1)  # one part after the other: none may need another
-        same_bits(fitted(training, rows=FEW), whole)
+    in_any_parts(training, forced_parts, (2, 3, 4, 8), FEW)
 
 
 @pytest.mark.parametrize("training", NORMAL, ids=str)

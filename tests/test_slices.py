@@ -7,7 +7,20 @@ batch of 16 has four of them.
 
 import numpy as np
 import pytest
-from test_walkers import BATCH, ROWS, SOME, TAIL, WALKED, close, fitted, op_by_op, planned, same_bits, walk
+from test_walkers import (
+    BATCH,
+    ROWS,
+    SOME,
+    TAIL,
+    WALKED,
+    close,
+    fitted,
+    in_any_parts,
+    op_by_op,
+    planned,
+    same_bits,
+    walk,
+)
 from trainings import model
 
 import fusednet as fn
@@ -107,12 +120,7 @@ def test_what_memory_held_before_does_not_matter(training, shuffled, sliced):
 
 @pytest.mark.parametrize("training", SLICED, ids=str)
 def test_any_number_of_parts_gives_the_same_bits(training, forced_parts, sliced):
-    whole = fitted(training, rows=FEW)
-    for count in (2, 3, 8):
-        forced_parts(count)
-        same_bits(fitted(training, rows=FEW), whole)
-        forced_parts(count, team=1)  # one part after the other: none may need another
-        same_bits(fitted(training, rows=FEW), whole)
+    in_any_parts(training, forced_parts, (2, 3, 8), FEW)
 
 
 @pytest.mark.parametrize("training", SOME_SLICED, ids=str)

@@ -167,6 +167,16 @@ def fitted(training: Training, dtype: str = "float32", *, shuffle: bool = True, 
     return arrays | {name: np.array(values) for name, values in history.history.items()}
 
 
+def in_any_parts(training: Training, forced_parts, counts, rows: int) -> None:
+    """Raise AssertionError unless fits in so many parts, at a time and one by one, give the bits of a whole."""
+    whole = fitted(training, rows=rows)
+    for count in counts:
+        forced_parts(count)
+        same_bits(fitted(training, rows=rows), whole)
+        forced_parts(count, team=1)  # one part after the other: none may need another
+        same_bits(fitted(training, rows=rows), whole)
+
+
 @pytest.mark.parametrize("training", SOME, ids=str)
 @pytest.mark.parametrize(("shuffle", "split"), [(True, 0.0), (False, 0.0), (True, 0.3), (False, 0.3)])
 def test_walkers_agree_over_a_fit(training, shuffle, split, in_python):
