@@ -4,8 +4,8 @@ a) What exactness is compared with are the float32 kernels of the same processor
    of the absolute values of a product's terms.
 b) Numbers that bfloat16 parts cannot hold are computed by those kernels: such rows and columns must have their bits,
    and all others those that they have where no such numbers are.
-c) Shapes are around what the code counts in: registers of 16 rows and 32 k, strips of 32 rows, blocks of k, what stays
-   packed, and more rows and columns than there are largest numbers kept for.
+c) Shapes are around what the code counts in: registers of 16 rows and 32 k, strips of 32 rows, blocks of k and of C,
+   one side much shorter than the other, and more rows and columns than there are largest numbers kept for.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not HAS_UNIT, reason="the processor has no AMX, 
 HIGHEST, HIGH, MEDIUM = map(PRECISIONS.index, ("highest", "high", "medium"))
 SHAPES = (
     (160, 160, 160), (161, 159, 163), (177, 33 * 5, 31 * 7), (300, 1200, 170), (129, 385, 1031), (1000, 400, 260),
-    (250, 260, 2305), (8200, 130, 65), (210, 8300, 40),
+    (250, 260, 2305), (8200, 130, 65), (210, 8300, 40), (1300, 700, 300), (1400, 96, 500), (97, 1410, 515),
 )  # fmt: skip
 """(rows, columns, k) of a product on the unit, whatever its precision."""
 DIRECTIONS = ("affine_fwd", "affine_bwd_dx", "affine_bwd_dw")

@@ -9,137 +9,38 @@
  *    is not finite are NaN. So the largest number of each row of A and column of B is found while they are packed; rows and
  *    columns in which it is not from FN_LEAST to FN_MOST, nor 0, are computed again by float multiply-adds. That is said of
  *    whole rows and columns: every part of a call finds the same, so the bits do not depend on the number of parts.
- * c) Blocks of k, which only the whole k decides, are summed in order; from one to the next sums wait in C.
- * d) Loops from outside: blocks of the side that stays in L2, blocks of k, blocks of the side that passes, strips of
- *    FN_ACROSS rows, FN_UNIT_NEAR of k, so that L1 holds A of a strip, registers of B.
+ * c) C is computed in blocks whose sums half of L2 has room for, over blocks of k so short that L1 holds a strip of A: from
+ *    one block of k to the next sums wait there, not in C, whose lines would come from L3 and share sets of the caches. They
+ *    are added in order of k, whatever the blocks.
+ * d) Loops from outside: blocks of C, blocks of k, pieces of the side that passes, strips of FN_ACROSS rows of A, strips of
+ *    columns of B. The side of which a block has fewer strips stays packed for a block of k.
+ * e) While the unit multiplies, what it needs next is packed (gemm_amx_pack_impl.h), and the sums before are ended.
  *
  * The unit's speed depends on the numbers: of zeros, or of the same registers again and again, it multiplies 3.7 TFLOP/s on
  * Granite Rapids, of random numbers 3.05 (2026-11); from L1 it reaches 93 % of that so. Tried there without gain: B in L3
- * (0.75), panels asked for ahead in the unit's loop, lines of C and rows to be packed asked for ahead (0.9 to 1.0), 384 and
- * 512 k of three parts (0.96, 0.9), columns of C as strips (0.8: their lines share sets of L2), more registers packed side by
- * side, huge pages. */
+ * (0.75), panels asked for ahead in the unit's loop (0.9 to 1.0), rows to be packed asked for ahead (0.95, and 1.05 of large
+ * products alone), sums of 3/4 of L2 (1.0, and 0.9 of cold operands), columns of C as strips (0.8: their lines share sets of
+ * L2), huge pages (1.03 to 1.08 of large products, 1.0 of others). */
 #include "gemm_amx_pack_impl.h"
 
 enum {
-    FN_ACROSS = 32,                /* rows, columns of C that are summed at once: two registers of A, two of B, four of C */
-    FN_UNIT_KC = 768,              /* k of a block, times parts: two or three times what is near */
-    FN_UNIT_NEAR = 12,             /* steps of 32 k, times parts, of which L1 holds FN_ACROSS rows of A beside some of B */
+    FN_UNIT_NEAR = 12,             /* steps of 32 k, times parts, at a time: L1 holds a strip of A beside some of B */
     FN_UNIT_NEAR_1 = 8,            /* of one part alone, which is loaded again for each product: less of A, more of B */
-    FN_UNIT_PASS_ROWS = 64,        /* of A or B, packed at once where the other stays */
-    FN_UNIT_PASS_COLUMNS = 128,
+    FN_UNIT_PIECE = 4,             /* strips of B that pass together where A stays */
     FN_UNIT_MOST = 8192,           /* rows and columns of which the largest numbers are kept at once */
-    FN_UNIT_STAYS_BYTES = 5 << 18, /* of the side that stays: five eighths of L2, where there is AMX */
-    FN_UNIT_PASSES_BYTES = FN_UNIT_KC * FN_UNIT_PASS_COLUMNS * 2,
-    FN_UNIT_SUMS_BYTES = FN_UNIT_MOST * FN_ACROSS * 4
+    FN_UNIT_SUMS = 1 << 18,        /* sums that wait from one block of k to the next: half of L2, where there is AMX */
+    FN_UNIT_WHOLE_1 = 24,          /* steps of one part that are one block of k: its sums would wait too often */
+    FN_UNIT_STAYS_BYTES = 5 << 18, /* of the side that stays: five eighths of L2 */
+    FN_UNIT_PASSING = 2 * FN_UNIT_PIECE,
+    FN_UNIT_PASSES_BYTES = FN_UNIT_PASSING * FN_UNIT_WHOLE_1 * FN_ACROSS * FN_DEEP * 2
 };
-_Static_assert(FN_UNIT_STAYS_BYTES + FN_UNIT_PASSES_BYTES + FN_UNIT_SUMS_BYTES + 2 * FN_UNIT_MOST * 4 <= FN_SCRATCH_BYTES,
-               "scratch has room for what is packed, sums, and the largest numbers");
-_Static_assert(FN_UNIT_MOST % FN_ACROSS == 0 && FN_UNIT_PASS_ROWS % FN_ACROSS == 0, "blocks are whole strips");
+_Static_assert(FN_UNIT_SUMS * 4 + FN_UNIT_STAYS_BYTES + FN_UNIT_PASSES_BYTES + 2 * FN_UNIT_MOST * 4 <= FN_SCRATCH_BYTES,
+               "scratch has room for sums, what is packed, and the largest numbers");
+_Static_assert(FN_UNIT_MOST % FN_ACROSS == 0, "blocks are whole strips");
+#define FN_UNIT_NEAR_OF(parts) ((parts) == 1 ? FN_UNIT_NEAR_1 : FN_UNIT_NEAR / (parts))
 #define FN_UNIT_ZEROS 0.65 /* share of zeros from which on fn_multiply_sparse is faster than three parts: 512x2048x2048 */
 #define FN_LEAST 0x1p-48f
 #define FN_MOST 0x1p56f
-
-/* ---- the unit ---- */
-
-#define FN_UNIT_TIMES(mt, nt)                              \
-    do {                                                   \
-        _tile_dpbf16ps(0, 4, 6);                           \
-        if ((nt) > 1) _tile_dpbf16ps(1, 4, 7);             \
-        if ((mt) > 1) _tile_dpbf16ps(2, 5, 6);             \
-        if ((mt) > 1 && (nt) > 1) _tile_dpbf16ps(3, 5, 7); \
-    } while (0)
-#define FN_UNIT_A(mt, part)                                                   \
-    do {                                                                      \
-        _tile_loadd(4, a + (part) * (mt) * FN_WORDS, 64);                     \
-        if ((mt) > 1) _tile_loadd(5, a + ((part) * (mt) + 1) * FN_WORDS, 64); \
-    } while (0)
-#define FN_UNIT_B(nt, part)                                                   \
-    do {                                                                      \
-        _tile_loadd(6, b + (part) * (nt) * FN_WORDS, 64);                     \
-        if ((nt) > 1) _tile_loadd(7, b + ((part) * (nt) + 1) * FN_WORDS, 64); \
-    } while (0)
-
-/* Where the sums of a block of C are: rows of FN_ACROSS, ld floats apart. NULL: they begin at 0. */
-typedef struct {
-    float *at;
-    int64_t ld;
-} fn_unit_sums;
-
-/* to = from + products over `steps` times 32 k, mt by nt registers of sums. mt, nt, parts and begins (from is 0) are
- * constants; from may be to. */
-FN_INLINE void fn_unit_body(const int parts, const int mt, const int nt, const int begins, fn_unit_sums from,
-                            fn_unit_sums to, const float *a, const float *b, int64_t steps)
-{
-    __asm__ volatile("" ::: "memory"); /* what is loaded below has been written: the compiler does not see the loads */
-    if (begins) {
-        _tile_zero(0);
-        if (nt > 1) _tile_zero(1);
-        if (mt > 1) _tile_zero(2);
-        if (mt > 1 && nt > 1) _tile_zero(3);
-    } else {
-        const float *const below = from.at + FN_SQUARE * from.ld;
-        _tile_loadd(0, from.at, from.ld * 4);
-        if (nt > 1) _tile_loadd(1, from.at + FN_SQUARE, from.ld * 4);
-        if (mt > 1) _tile_loadd(2, below, from.ld * 4);
-        if (mt > 1 && nt > 1) _tile_loadd(3, below + FN_SQUARE, from.ld * 4);
-    }
-    for (int64_t s = 0; s < steps; s++, a += parts * mt * FN_WORDS, b += parts * nt * FN_WORDS) {
-        if (parts == 3) { /* the small products first; each turn loads one side */
-            FN_UNIT_A(mt, 2);
-            FN_UNIT_B(nt, 0);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_A(mt, 1);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_B(nt, 1);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_A(mt, 0);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_B(nt, 2);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_B(nt, 0);
-            FN_UNIT_TIMES(mt, nt);
-        } else if (parts == 2) {
-            FN_UNIT_A(mt, 1);
-            FN_UNIT_B(nt, 0);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_A(mt, 0);
-            FN_UNIT_TIMES(mt, nt);
-            FN_UNIT_B(nt, 1);
-            FN_UNIT_TIMES(mt, nt);
-        } else {
-            FN_UNIT_A(mt, 0);
-            FN_UNIT_B(nt, 0);
-            FN_UNIT_TIMES(mt, nt);
-        }
-    }
-    float *const below = to.at + FN_SQUARE * to.ld;
-    _tile_stored(0, to.at, to.ld * 4);
-    if (nt > 1) _tile_stored(1, to.at + FN_SQUARE, to.ld * 4);
-    if (mt > 1) _tile_stored(2, below, to.ld * 4);
-    if (mt > 1 && nt > 1) _tile_stored(3, below + FN_SQUARE, to.ld * 4);
-}
-
-/* The same of `rows` by `width`. */
-FN_INLINE void fn_unit(const int parts, int64_t rows, int64_t width, fn_unit_sums from, fn_unit_sums to, const float *a,
-                       const float *b, int64_t steps)
-{
-#define FN_UNIT_OF(mt, nt)                                                   \
-    do {                                                                     \
-        if (from.at)                                                         \
-            fn_unit_body(parts, mt, nt, 0, from, to, a, b, steps);           \
-        else                                                                 \
-            fn_unit_body(parts, mt, nt, 1, from, to, a, b, steps);           \
-    } while (0)
-    if (rows > FN_SQUARE && width > FN_SQUARE)
-        FN_UNIT_OF(2, 2);
-    else if (rows > FN_SQUARE)
-        FN_UNIT_OF(2, 1);
-    else if (width > FN_SQUARE)
-        FN_UNIT_OF(1, 2);
-    else
-        FN_UNIT_OF(1, 1);
-#undef FN_UNIT_OF
-}
 
 /* ---- C ---- */
 
@@ -192,28 +93,200 @@ static void fn_end_sums(const fn_product_f32 *g, const float *sums, int64_t i, i
 #undef FN_END
 }
 
-/* to = from, `rows` by `width` of FN_ACROSS by FN_ACROSS. */
-static void fn_copy_sums(fn_unit_sums to, fn_unit_sums from, int64_t rows, int64_t width)
+/* ---- what is done beside the unit ---- */
+
+/* A square of sums whose rows are not yet all in C. */
+typedef struct {
+    const fn_product_f32 *g;
+    const float *sums;
+    int64_t i, rows, j, width;
+} fn_ending;
+
+static void fn_end_rest(fn_ending *e)
 {
-    for (int64_t y = 0; y < rows; y++)
-        for (int64_t x = 0; x < width; x += 16) {
-            const int64_t left = width - x < 16 ? width - x : 16;
-            v_store_part_f32(to.at + y * to.ld + x, v_load_part_f32(from.at + y * from.ld + x, left), left);
+    if (e->rows > 0) fn_end_sums(e->g, e->sums, e->i, e->rows, e->j, e->width);
+    e->rows = 0;
+}
+
+/* The same, if it is as wide as a square is, while the unit works: where its next row is. */
+typedef struct {
+    const float *sums, *bias, *mask;
+    float *c;
+    int64_t rows, ldc, ldmask;
+    v_f32 floor, scale;
+} fn_rows_left;
+
+FN_INLINE fn_rows_left fn_resume(const fn_ending *e)
+{
+    const fn_product_f32 *const g = e->g;
+    fn_rows_left left = {.sums = e->sums, .ldc = g->ldc, .ldmask = g->ldmask};
+    left.rows = e->width == FN_ACROSS ? e->rows : 0;
+    left.bias = g->bias ? g->bias + e->j : fn_zeros_f32;
+    left.mask = g->mask ? g->mask + e->i * g->ldmask + e->j : NULL;
+    left.c = g->c + e->i * g->ldc + e->j;
+    left.floor = v_set1_f32(g->floor);
+    left.scale = v_set1_f32(g->scale);
+    return left;
+}
+
+FN_INLINE void fn_end_some(const int rows, fn_rows_left *left)
+{
+    if (left->rows < rows) return;
+#pragma GCC unroll 8
+    for (int y = 0; y < rows; y++) {
+        if (left->mask) {
+            fn_end_row(2, 0, 1, left->sums, left->bias, left->c, left->mask, left->floor, left->scale, FN_SQUARE);
+            left->mask += left->ldmask;
+        } else {
+            fn_end_row(2, 0, 0, left->sums, left->bias, left->c, NULL, left->floor, left->scale, FN_SQUARE);
         }
+        left->sums += FN_ACROSS;
+        left->c += left->ldc;
+    }
+    left->rows -= rows;
+}
+
+FN_INLINE void fn_pause(fn_ending *e, const fn_rows_left *left)
+{
+    if (e->width != FN_ACROSS) return;
+    e->sums = left->sums;
+    e->i += e->rows - left->rows;
+    e->rows = left->rows;
+}
+
+/* ---- the unit ---- */
+
+#define FN_UNIT_TIMES(mt, nt)                              \
+    do {                                                   \
+        _tile_dpbf16ps(0, 4, 6);                           \
+        if ((nt) > 1) _tile_dpbf16ps(1, 4, 7);             \
+        if ((mt) > 1) _tile_dpbf16ps(2, 5, 6);             \
+        if ((mt) > 1 && (nt) > 1) _tile_dpbf16ps(3, 5, 7); \
+    } while (0)
+#define FN_UNIT_A(mt, part)                                                   \
+    do {                                                                      \
+        _tile_loadd(4, a + (part) * (mt) * FN_WORDS, 64);                     \
+        if ((mt) > 1) _tile_loadd(5, a + ((part) * (mt) + 1) * FN_WORDS, 64); \
+    } while (0)
+#define FN_UNIT_B(nt, part)                                                   \
+    do {                                                                      \
+        _tile_loadd(6, b + (part) * (nt) * FN_WORDS, 64);                     \
+        if ((nt) > 1) _tile_loadd(7, b + ((part) * (nt) + 1) * FN_WORDS, 64); \
+    } while (0)
+
+#define FN_ENDED_AT_ONCE(parts) ((parts) == 1 ? 6 : (parts) == 2 ? 3 : 2) /* rows of sums, beside four products */
+
+/* sums (if begins: 0) += products over `steps` times 32 k, mt by nt registers of sums, rows FN_ACROSS apart. form: of the
+ * squares that are packed beside it, or FN_FORMS: none is. Only if all four registers are used something is done beside it.
+ * mt, nt, parts and form are constants. */
+FN_INLINE void fn_unit_body(const int parts, const int mt, const int nt, const int form, int begins, float *sums,
+                            const float *a, const float *b, int64_t steps, const fn_task *task, fn_ending *ending)
+{
+    enum { row = FN_ACROSS * 4, down = FN_SQUARE * FN_ACROSS };
+    const int beside = mt > 1 && nt > 1, packs = beside && form < FN_FORMS;
+    float low[FN_WORDS] __attribute__((aligned(64))), high[FN_WORDS] __attribute__((aligned(64)));
+    fn_rows_left left;
+    if (beside) left = fn_resume(ending);
+    __asm__ volatile("" ::: "memory"); /* what is loaded below has been written: the compiler does not see the loads */
+    if (begins) {
+        _tile_zero(0);
+        if (nt > 1) _tile_zero(1);
+        if (mt > 1) _tile_zero(2);
+        if (mt > 1 && nt > 1) _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, row);
+        if (nt > 1) _tile_loadd(1, sums + FN_SQUARE, row);
+        if (mt > 1) _tile_loadd(2, sums + down, row);
+        if (mt > 1 && nt > 1) _tile_loadd(3, sums + down + FN_SQUARE, row);
+    }
+    const int64_t of_square = packs ? FN_STEPS_OF_SQUARE(parts, form) : 1, last = packs ? task->count * of_square : 0;
+    const fn_strides strides = packs ? task->strides : (fn_strides){0};
+    fn_square square = {0};
+#define FN_FOUR(four)                                                                              \
+    do {                                                                                           \
+        FN_UNIT_TIMES(mt, nt);                                                                     \
+        if (packs && s < last) {                                                                   \
+            if (of_square == 1 || s % 2 == 0)                                                      \
+                fn_pack_some(parts, form, four, strides, square, low, high);                       \
+            else                                                                                   \
+                fn_pack_some(parts, form, FN_FOURS(parts) + four, strides, square, low, high);     \
+        }                                                                                          \
+        if (beside && s > 0) fn_end_some(FN_ENDED_AT_ONCE(parts), &left);                          \
+    } while (0)
+    for (int64_t s = 0; s < steps; s++, a += parts * mt * FN_WORDS, b += parts * nt * FN_WORDS) {
+        if (packs && s < last) square = task->squares[s / of_square];
+        if (parts == 3) { /* the small products first; each turn loads one side */
+            FN_UNIT_A(mt, 2);
+            FN_UNIT_B(nt, 0);
+            FN_FOUR(0);
+            FN_UNIT_A(mt, 1);
+            FN_FOUR(1);
+            FN_UNIT_B(nt, 1);
+            FN_FOUR(2);
+            FN_UNIT_A(mt, 0);
+            FN_FOUR(3);
+            FN_UNIT_B(nt, 2);
+            FN_FOUR(4);
+            FN_UNIT_B(nt, 0);
+            FN_FOUR(5);
+        } else if (parts == 2) {
+            FN_UNIT_A(mt, 1);
+            FN_UNIT_B(nt, 0);
+            FN_FOUR(0);
+            FN_UNIT_A(mt, 0);
+            FN_FOUR(1);
+            FN_UNIT_B(nt, 1);
+            FN_FOUR(2);
+        } else {
+            FN_UNIT_A(mt, 0);
+            FN_UNIT_B(nt, 0);
+            FN_FOUR(0);
+        }
+    }
+#undef FN_FOUR
+    _tile_stored(0, sums, row);
+    if (nt > 1) _tile_stored(1, sums + FN_SQUARE, row);
+    if (mt > 1) _tile_stored(2, sums + down, row);
+    if (mt > 1 && nt > 1) _tile_stored(3, sums + down + FN_SQUARE, row);
+    __asm__ volatile("" ::: "memory");
+    if (beside) fn_pause(ending, &left);
+}
+
+/* Registers side by side of so many rows or columns of a strip. */
+FN_INLINE int64_t fn_registers(int64_t there) { return there > FN_SQUARE ? 2 : 1; }
+
+/* The same of `rows` by `width`, beside it the next squares that can be packed. parts: constant. */
+FN_INLINE void fn_unit(const int parts, int64_t rows, int64_t width, int begins, float *sums, const float *a,
+                       const float *b, int64_t steps, fn_packing *w, fn_ending *ending)
+{
+    const fn_task *const t = &w->task;
+    if (rows <= FN_SQUARE || width <= FN_SQUARE) {
+        if (rows > FN_SQUARE)
+            fn_unit_body(parts, 2, 1, FN_FORMS, begins, sums, a, b, steps, t, ending);
+        else if (width > FN_SQUARE)
+            fn_unit_body(parts, 1, 2, FN_FORMS, begins, sums, a, b, steps, t, ending);
+        else
+            fn_unit_body(parts, 1, 1, FN_FORMS, begins, sums, a, b, steps, t, ending);
+        return;
+    }
+    fn_next_task(w, steps);
+    switch (t->count ? t->form : FN_FORMS) {
+    case FN_ROWS: fn_unit_body(parts, 2, 2, FN_ROWS, begins, sums, a, b, steps, t, ending); break;
+    case FN_ROWS_TURNED: fn_unit_body(parts, 2, 2, FN_ROWS_TURNED, begins, sums, a, b, steps, t, ending); break;
+    case FN_COLUMNS: fn_unit_body(parts, 2, 2, FN_COLUMNS, begins, sums, a, b, steps, t, ending); break;
+    case FN_COLUMNS_TURNED: fn_unit_body(parts, 2, 2, FN_COLUMNS_TURNED, begins, sums, a, b, steps, t, ending); break;
+    default: fn_unit_body(parts, 2, 2, FN_FORMS, begins, sums, a, b, steps, t, ending);
+    }
+    fn_end_task(w);
 }
 
 /* ---- the product ---- */
 
-FN_INLINE int fn_is_out(uint32_t limit)
-{
-    const __m128i bits = _mm_cvtsi32_si128((int)limit);
-    const float largest = _mm_cvtss_f32(_mm_castsi128_ps(bits));
-    return limit != 0 && !(largest >= FN_LEAST && largest <= FN_MOST);
-}
+FN_INLINE int fn_is_out(float largest) { return largest != 0 && !(largest >= FN_LEAST && largest <= FN_MOST); }
 
 /* Rows and columns that are out of the unit's range, in a rectangle that has been computed. */
-static void fn_again(const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, const uint32_t *of_rows,
-                     const uint32_t *of_columns, float *scratch)
+static void fn_again(const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, const float *of_rows,
+                     const float *of_columns, float *scratch)
 {
     for (int64_t i = i0, end; i < i1; i = end + 1) {
         for (; i < i1 && !fn_is_out(of_rows[i - i0]); i++) {}
@@ -227,97 +300,124 @@ static void fn_again(const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0
     }
 }
 
-/* `rows` rows of C from i on, FN_ACROSS at most, by columns [j0, j1): sums over a block of k, `steps` times 32 of packed
- * A and B. So few steps at a time that L1 holds A beside what passes of B; sums wait in L2, and from block to block of k in
- * C. parts: constant. */
-FN_INLINE void fn_unit_strip(const int parts, const fn_product_f32 *g, int64_t i, int64_t rows, int64_t j0, int64_t j1,
-                             int64_t steps, const float *a, const float *b, float *scratch, int first, int last)
+static inline int64_t fn_whole(int64_t n, int64_t of) { return (n + of - 1) / of * of; }
+static inline int64_t fn_strips(int64_t n) { return (n + FN_ACROSS - 1) / FN_ACROSS; }
+
+/* The height and width of blocks of C, of `most` sums at most, of which the shorter is `longest` at most: those for which
+ * least is packed. */
+static void fn_unit_blocks(int64_t m, int64_t n, int64_t most, int64_t longest, int64_t *height, int64_t *width)
 {
-    const int64_t near = parts == 1 ? FN_UNIT_NEAR_1 : FN_UNIT_NEAR / parts, step = parts * FN_ACROSS * FN_SQUARE;
-    for (int64_t s = 0; s < steps; s += near) {
-        const int64_t deep = steps - s < near ? steps - s : near;
-        const int ends = s + deep == steps;
-        const float *const from_a = a + (rows > FN_SQUARE ? s * step : s * step / 2);
-        for (int64_t j = j0; j < j1; j += FN_ACROSS) {
-            const int64_t width = j1 - j < FN_ACROSS ? j1 - j : FN_ACROSS;
-            const float *const strip_b = b + (j - j0) / FN_ACROSS * steps * step;
-            const float *const from_b = strip_b + (width > FN_SQUARE ? s * step : s * step / 2);
-            const fn_unit_sums sums = {scratch + (j - j0) * FN_ACROSS, FN_ACROSS}, c = {g->c + i * g->ldc + j, g->ldc};
-            const int whole = rows == FN_ACROSS && width == FN_ACROSS; /* else registers would reach beyond C */
-            const fn_unit_sums none = {NULL, 0}, from = s > 0 ? sums : first ? none : whole ? c : sums;
-            if (s == 0 && !first && !whole) fn_copy_sums(sums, c, rows, width);
-            fn_unit(parts, rows, width, from, ends && !last && whole ? c : sums, from_a, from_b, deep);
-            if (ends && !last && !whole) fn_copy_sums(c, sums, rows, width);
+    int64_t least = INT64_MAX;
+    for (int64_t down = 1; down == 1 || (m + down - 1) / down >= 4 * FN_ACROSS; down++) {
+        const int64_t high = fn_whole((m + down - 1) / down, FN_ACROSS), there = fn_whole(n, FN_ACROSS);
+        int64_t wide = most / high / FN_ACROSS * FN_ACROSS;
+        if (wide > there) wide = there;
+        if (high > longest && wide > longest) wide = longest;
+        if (wide == 0) continue;
+        const int64_t along = (n + wide - 1) / wide, packed = m * along + n * down;
+        if (packed >= least) continue;
+        least = packed;
+        *height = high;
+        *width = fn_whole((n + along - 1) / along, FN_ACROSS);
+    }
+}
+
+/* A side of a block, `count` rows of A or columns of B. */
+static void fn_begin_side(fn_side *side, int parts, int of_a, const float *from, int64_t index, int64_t k, int64_t count,
+                          float *ring, int64_t places, int64_t room, float *largest)
+{
+    const int form = of_a ? (k == 1 ? FN_ROWS : FN_COLUMNS_TURNED) : index == 1 ? FN_COLUMNS : FN_ROWS_TURNED;
+    *side = (fn_side){.from = from, .index = index, .k = k, .form = form, .count = count, .ring = ring, .places = places,
+                      .room = room, .largest = largest};
+    side->strips = fn_strips(count);
+    if (parts > 1) memset(largest, 0, (size_t)fn_whole(count, FN_ACROSS) * sizeof *largest);
+}
+
+/* A block of C: rows [i0, i1) by columns [j0, j1), over kblocks blocks of k. sums: FN_UNIT_SUMS of them; where k is one
+ * block, those of two pieces at most are used. a, b: their packed sides. */
+FN_INLINE void fn_unit_block(const int parts, const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                             int64_t kblocks, float *sums, fn_side *a, fn_side *b)
+{
+    const int a_stays = a->strips <= b->strips;
+    const int64_t ksteps = (g->k + FN_DEEP - 1) / FN_DEEP, near = FN_UNIT_NEAR_OF(parts);
+    fn_ending ending = {.g = g};
+    fn_packing packing, *const w = &packing;
+    w->stays = a_stays ? a : b;
+    w->passes = a_stays ? b : a;
+    w->parts = parts;
+    w->piece = a_stays ? b->places / 2 : 1;
+    w->k = g->k;
+    w->ksteps = ksteps;
+    w->kblocks = kblocks;
+    w->block = w->turn = 0;
+    w->side = NULL;
+    int64_t calls = 0, rounds = 0; /* so that sums to be ended are not those that are summed */
+    for (int64_t kb = 0; kb < kblocks; kb++) {
+        const int64_t steps = fn_even(ksteps, kblocks, kb + 1) - fn_even(ksteps, kblocks, kb);
+        const int64_t turns = (steps + near - 1) / near; /* of what L1 holds */
+        const int64_t first_a = kb * a->strips, first_b = kb * b->strips, wide = a_stays ? w->piece : b->strips;
+        for (int64_t x0 = 0, x1; x0 < b->strips; x0 = x1) {
+            x1 = b->strips - x0 < wide ? b->strips : x0 + wide;
+            for (int64_t r = 0; r < a->strips; r++, rounds++) {
+                const int64_t i = i0 + r * FN_ACROSS, rows = i1 - i < FN_ACROSS ? i1 - i : FN_ACROSS;
+                for (int64_t turn = 0; turn < turns; turn++) {
+                    const int64_t s = fn_even(steps, turns, turn), deep = fn_even(steps, turns, turn + 1) - s;
+                    for (int64_t x = x0; x < x1; x++, calls++) {
+                        const int64_t j = j0 + x * FN_ACROSS, width = j1 - j < FN_ACROSS ? j1 - j : FN_ACROSS;
+                        const int64_t wait = kblocks > 1 ? r * b->strips + x : turns > 1 ? rounds % 2 * wide + x - x0 : calls % 2;
+                        float *const at = sums + wait * FN_ACROSS * FN_ACROSS;
+                        while (a->packed <= first_a + r || b->packed <= first_b + x) fn_pack_now(parts, w);
+                        fn_unit(parts, rows, width, kb == 0 && turn == 0, at,
+                                fn_place(a, first_a + r) + s * parts * fn_registers(rows) * FN_WORDS,
+                                fn_place(b, first_b + x) + s * parts * fn_registers(width) * FN_WORDS, deep, w, &ending);
+                        fn_end_rest(&ending);
+                        if (turn + 1 < turns) continue;
+                        if (kb + 1 == kblocks) ending = (fn_ending){g, at, i, rows, j, width};
+                        if (r + 1 == a->strips) b->done++;
+                    }
+                }
+                if (x1 == b->strips) a->done++;
+            }
         }
     }
-    for (int64_t j = j0; last && j < j1; j += FN_ACROSS)
-        fn_end_sums(g, scratch + (j - j0) * FN_ACROSS, i, rows, j, j1 - j < FN_ACROSS ? j1 - j : FN_ACROSS);
+    fn_end_rest(&ending);
 }
 
-/* Packs rows [i0, i1) of A, or columns of B, k values from p. */
-FN_INLINE void fn_pack_rows(const int parts, const fn_product_f32 *g, float *to, int64_t i0, int64_t i1, int64_t p,
-                            int64_t k, uint32_t *largest)
-{
-    const float *const from = g->a + i0 * g->ra + p * g->ca;
-    if (g->ca == 1)
-        fn_pack_side(parts, 0, 0, to, from, g->ra, i1 - i0, k, largest);
-    else
-        fn_pack_side(parts, 1, 1, to, from, g->ca, i1 - i0, k, largest);
-}
-
-FN_INLINE void fn_pack_columns(const int parts, const fn_product_f32 *g, float *to, int64_t j0, int64_t j1, int64_t p,
-                               int64_t k, uint32_t *largest)
-{
-    const float *const from = g->b + p * g->rb + j0 * g->cb;
-    if (g->cb == 1)
-        fn_pack_side(parts, 1, 0, to, from, g->rb, j1 - j0, k, largest);
-    else
-        fn_pack_side(parts, 0, 1, to, from, g->cb, j1 - j0, k, largest);
-}
-
-/* Rows [i0, i1) by columns [j0, j1), FN_UNIT_MOST of each at most. The side that has fewer stays packed in L2, as far as
- * it has room, and the other passes. parts: constant. */
+/* Rows [i0, i1) by columns [j0, j1), FN_UNIT_MOST of each at most. parts: constant. */
 FN_INLINE void fn_by_unit_body(const int parts, const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                                float *scratch)
 {
-    const int64_t ksteps = (g->k + FN_DEEP - 1) / FN_DEEP, deepest = FN_UNIT_KC / parts / FN_DEEP;
-    const int64_t kblocks = (ksteps + deepest - 1) / deepest, each = (ksteps + kblocks - 1) / kblocks * parts * FN_DEEP * 2;
-    const int64_t room = FN_UNIT_STAYS_BYTES / each / FN_ACROSS * FN_ACROSS;
-    const int a_stays = i1 - i0 < j1 - j0;
-    const int64_t mc = a_stays ? room : i1 - i0, nc = a_stays ? j1 - j0 : room; /* of a block within which k goes round */
-    const int64_t high = a_stays ? room : FN_UNIT_PASS_ROWS, wide = a_stays ? FN_UNIT_PASS_COLUMNS : room;
-    float *const stays = scratch, *const passes = stays + FN_UNIT_STAYS_BYTES / 4;
-    float *const packed_a = a_stays ? stays : passes, *const packed_b = a_stays ? passes : stays;
-    float *const sums = passes + FN_UNIT_PASSES_BYTES / 4;
-    uint32_t *const of_rows = (uint32_t *)(scratch + FN_SCRATCH_BYTES / 4) - 2 * FN_UNIT_MOST;
-    uint32_t *const of_columns = of_rows + FN_UNIT_MOST;
-    for (int64_t ic = i0, iend; ic < i1; ic = iend) {
-        iend = i1 - ic < mc ? i1 : ic + mc;
-        for (int64_t jc = j0, jend; jc < j1; jc = jend) {
-            jend = j1 - jc < nc ? j1 : jc + nc;
-            if (parts > 1) {
-                memset(of_rows, 0, (size_t)(iend - ic + FN_SQUARE - 1) / FN_SQUARE * FN_SQUARE * sizeof *of_rows);
-                memset(of_columns, 0, (size_t)(jend - jc + FN_SQUARE - 1) / FN_SQUARE * FN_SQUARE * sizeof *of_columns);
-            }
-            for (int64_t kb = 0; kb < kblocks; kb++) {
-                const int64_t p = fn_even(ksteps, kblocks, kb) * FN_DEEP;
-                const int64_t k = (kb + 1 == kblocks ? g->k : fn_even(ksteps, kblocks, kb + 1) * FN_DEEP) - p;
-                const int64_t steps = (k + FN_DEEP - 1) / FN_DEEP, strip = steps * parts * FN_ACROSS * FN_SQUARE;
-                /* one of the two loops has one turn: of the side that stays */
-                for (int64_t j = jc, j_end; j < jend; j = j_end) {
-                    j_end = jend - j < wide ? jend : j + wide;
-                    fn_pack_columns(parts, g, packed_b, j, j_end, p, k, of_columns + (j - jc));
-                    for (int64_t i = ic, i_end; i < iend; i = i_end) {
-                        i_end = iend - i < high ? iend : i + high;
-                        if (!a_stays || j == jc) fn_pack_rows(parts, g, packed_a, i, i_end, p, k, of_rows + (i - ic));
-                        for (int64_t r = i; r < i_end; r += FN_ACROSS)
-                            fn_unit_strip(parts, g, r, i_end - r < FN_ACROSS ? i_end - r : FN_ACROSS, j, j_end, steps,
-                                          packed_a + (r - i) / FN_ACROSS * strip, packed_b, sums, kb == 0,
-                                          kb + 1 == kblocks);
-                    }
-                }
-            }
-            if (parts > 1) fn_again(g, ic, iend, jc, jend, of_rows, of_columns, scratch);
+    const int64_t ksteps = (g->k + FN_DEEP - 1) / FN_DEEP, near = FN_UNIT_NEAR_OF(parts);
+    const int64_t down = fn_strips(i1 - i0), across = fn_strips(j1 - j0);
+    const int64_t fewer = down < across ? down : across, more = down < across ? across : down;
+    /* k is not divided where the one side is short enough to stay so, and the other passes it often */
+    const int64_t strip = ksteps * parts * FN_ACROSS * FN_DEEP * 2; /* bytes of one, of all k */
+    const int stays_whole = more >= 4 * fewer && (fewer + 2) * strip <= FN_UNIT_STAYS_BYTES && 2 * strip <= FN_UNIT_PASSES_BYTES;
+    const int one = stays_whole || (parts == 1 && ksteps <= FN_UNIT_WHOLE_1);
+    const int64_t kblocks = one ? 1 : (ksteps + near - 1) / near;
+    const int64_t room = (ksteps + kblocks - 1) / kblocks * parts * FN_ACROSS * FN_SQUARE; /* of a strip */
+    const int64_t places = FN_UNIT_STAYS_BYTES / 4 / room, most = FN_UNIT_PASSES_BYTES / 4 / room;
+    const int64_t passing = most < FN_UNIT_PASSING ? most : FN_UNIT_PASSING;
+    float *const sums = scratch, *const stays = sums + FN_UNIT_SUMS, *const passes = stays + places * room;
+    float *const of_rows = scratch + FN_SCRATCH_BYTES / 4 - 2 * FN_UNIT_MOST, *const of_columns = of_rows + FN_UNIT_MOST;
+    int64_t high = 0, wide = 0;
+    fn_unit_blocks(i1 - i0, j1 - j0, kblocks > 1 ? FN_UNIT_SUMS : INT64_MAX, (places - 2) * FN_ACROSS, &high, &wide);
+    for (int64_t i = i0, i_end; i < i1; i = i_end) {
+        i_end = i1 - i < high ? i1 : i + high;
+        for (int64_t j = j0, j_end; j < j1; j = j_end) {
+            j_end = j1 - j < wide ? j1 : j + wide;
+            const int a_stays = fn_strips(i_end - i) <= fn_strips(j_end - j);
+            fn_side a, b;
+            fn_begin_side(&a, parts, 1, g->a + i * g->ra, g->ra, g->ca, i_end - i, a_stays ? stays : passes,
+                          a_stays ? 0 : passing, room, of_rows);
+            fn_begin_side(&b, parts, 0, g->b + j * g->cb, g->cb, g->rb, j_end - j, a_stays ? passes : stays,
+                          a_stays ? passing : 0, room, of_columns);
+            if (a_stays)
+                a.places = a.strips + 2;
+            else
+                b.places = b.strips + 2;
+            fn_unit_block(parts, g, i, i_end, j, j_end, kblocks, sums, &a, &b);
+            if (parts > 1) fn_again(g, i, i_end, j, j_end, of_rows, of_columns, scratch);
         }
     }
 }
@@ -359,12 +459,18 @@ static __attribute__((noinline)) int fn_mostly_zero(const fn_product_f32 *g)
     return g->ra == 1 && g->cb == 1 && fn_zeros_share_f32(g->b, g->rb, g->k, g->n) > FN_UNIT_ZEROS;
 }
 
-/* Whether the whole product is faster so, by what its precision allows: a number that is packed has to be multiplied so
- * often that it pays. */
+/* Whether the whole product is faster so, by what its precision allows. Picoseconds for a multiply-add of the unit, a number
+ * that is packed, and a multiply-add without the unit, or a little less: measured on Granite Rapids (2026-11). */
 FN_INLINE int fn_unit_pays(const fn_product_f32 *g)
 {
-    const int64_t least = g->precision == FN_PRECISION_medium ? 20 : g->precision == FN_PRECISION_high ? 32 : 80;
-    return g->m >= FN_ACROSS && g->n >= FN_ACROSS && g->k >= FN_DEEP && g->m * g->n >= least * (g->m + g->n) &&
+    static const double costs[3][3] = {[FN_PRECISION_highest] = {3.6, 210, 8},
+                                       [FN_PRECISION_high] = {2, 200, 8},
+                                       [FN_PRECISION_medium] = {1.1, 90, 4.4}};
+    if (g->m < FN_ACROSS || g->n < FN_ACROSS || g->k < FN_DEEP) return 0;
+    const double *const cost = costs[g->precision];
+    const int64_t m = fn_whole(g->m, FN_SQUARE), n = fn_whole(g->n, FN_SQUARE), k = fn_whole(g->k, FN_DEEP);
+    const double unit = cost[0] * (double)(m * n * k) + cost[1] * (double)((m + n) * k);
+    return unit < cost[2] * (double)(g->m * g->n * g->k) &&
            !(g->precision == FN_PRECISION_highest && g->may_be_sparse && fn_mostly_zero(g));
 }
 
