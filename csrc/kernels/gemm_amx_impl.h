@@ -460,7 +460,8 @@ static __attribute__((noinline)) int fn_mostly_zero(const fn_product_f32 *g)
 }
 
 /* Whether the whole product is faster so, by what its precision allows. Picoseconds for a multiply-add of the unit, a number
- * that is packed, and a multiply-add without the unit, or a little less: measured on Granite Rapids (2026-11). */
+ * that is packed, and a multiply-add without the unit, or a little less: measured on Granite Rapids (2026-11). A gradient
+ * of weights (A transposed) may be made block of rows by block of rows, to the bits of the whole: its rows are not asked. */
 FN_INLINE int fn_unit_pays(const fn_product_f32 *g)
 {
     static const double costs[3][3] = {[FN_PRECISION_highest] = {3.6, 210, 8},
@@ -468,9 +469,10 @@ FN_INLINE int fn_unit_pays(const fn_product_f32 *g)
                                        [FN_PRECISION_medium] = {1.1, 90, 4.4}};
     if (g->m < FN_ACROSS || g->n < FN_ACROSS || g->k < FN_DEEP) return 0;
     const double *const cost = costs[g->precision];
-    const int64_t m = fn_whole(g->m, FN_SQUARE), n = fn_whole(g->n, FN_SQUARE), k = fn_whole(g->k, FN_DEEP);
+    const int64_t rows = g->ca == 1 ? g->m : g->n + g->n / 2;
+    const int64_t m = fn_whole(rows, FN_SQUARE), n = fn_whole(g->n, FN_SQUARE), k = fn_whole(g->k, FN_DEEP);
     const double unit = cost[0] * (double)(m * n * k) + cost[1] * (double)((m + n) * k);
-    return unit < cost[2] * (double)(g->m * g->n * g->k) &&
+    return unit < cost[2] * (double)(rows * g->n * g->k) &&
            !(g->precision == FN_PRECISION_highest && g->may_be_sparse && fn_mostly_zero(g));
 }
 
