@@ -27,6 +27,8 @@ SHAPES = (
     (250, 260, 2305), (8200, 130, 65), (210, 8300, 40), (1300, 700, 300), (1400, 96, 500), (97, 1410, 515),
 )  # fmt: skip
 """(rows, columns, k) of a product on the unit, whatever its precision."""
+NAN_OF_ONES = np.uint32(0xFFFFFFFF).view(np.float32)
+"""The next number above its upper half, to which parts are rounded, begins with 0."""
 DIRECTIONS = ("affine_fwd", "affine_bwd_dx", "affine_bwd_dw")
 
 
@@ -105,7 +107,7 @@ def test_each_part_counts(kernel):
 
 @pytest.mark.parametrize("precision", [HIGHEST, HIGH])
 @pytest.mark.parametrize("kernel", DIRECTIONS)
-@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 3e38, 1e20, 1e-20, 1e-42], ids=str)
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, NAN_OF_ONES, 3e38, 1e20, 1e-20, 1e-42], ids=str)
 def test_numbers_that_parts_cannot_hold(number, kernel, precision):
     a, b = drawn((300, 260, 1100))
     plain = product(kernel, a, b, precision)
@@ -126,7 +128,7 @@ def test_numbers_that_parts_cannot_hold(number, kernel, precision):
 
 def test_medium_passes_on_what_is_not_finite():
     a, b = drawn((200, 200, 200))
-    a[5, 7], b[9, 11] = np.inf, np.nan
+    a[5, 7], b[9, 11], b[30, 40] = np.inf, np.nan, NAN_OF_ONES
     found = product("affine_fwd", a, b, MEDIUM)
     with np.errstate(invalid="ignore"):
         wanted = a @ b

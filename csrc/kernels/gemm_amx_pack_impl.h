@@ -6,7 +6,8 @@
  * into a ring of places, as far ahead as there are free ones. The processor looks ahead of what its unit has to do no more
  * than some four products of registers, and the unit's loads wait until the addresses of all stores before them are known
  * (Granite Rapids, 2026-11). So after each four a few rows are packed, whose addresses were known when the loop began: that
- * costs nothing. A whole square after 24 products, or addresses that have to be looked up, cost what they take alone. */
+ * costs nothing as long as L1 holds all of it, half of what it takes alone where L2 does. A whole square after 24 products,
+ * or addresses that have to be looked up, cost what they take alone. */
 
 #include <immintrin.h>
 
@@ -202,7 +203,7 @@ static int fn_begin_strip(fn_packing *w)
     const int stays = w->turn == 1 || (w->turn > first && w->turn < first + stay);
     fn_side *const side = stays ? w->stays : w->passes;
     if (side->packed - side->done == side->places) return 0;
-    const int64_t strip = w->turn == 0 ? 0 : w->turn == 1 ? 0 : w->turn <= first ? w->turn - 1 : w->turn - (stays ? first : stay);
+    const int64_t strip = w->turn <= 1 ? 0 : w->turn <= first ? w->turn - 1 : w->turn - (stays ? first : stay);
     const int64_t step = fn_even(w->ksteps, w->kblocks, w->block), end = fn_even(w->ksteps, w->kblocks, w->block + 1);
     w->side = side;
     w->from = side->from + strip * FN_ACROSS * side->index + step * FN_DEEP * side->k;
