@@ -46,8 +46,15 @@
 #ifndef FN_UKR_LIST_AHEAD
 #define FN_UKR_LIST_AHEAD(U)
 #endif
+#ifndef FN_KC
 #define FN_KC 1024                             /* k of a block: C is read and written seldom */
-#define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block: half of L2 */
+#define FN_KC_TURNED FN_KC                     /* the same where A is transposed */
+#define FN_MC_TILES ((int64_t)(4 + 8 / sizeof(FN_T))) /* tiles of A in a block of FN_KC: half of L2 */
+#endif
+#ifndef FN_ASK_A
+#define FN_ASK_A 0                             /* k of a packed tile of A that are asked for ahead */
+#endif
+#define FN_PANEL_K 1024                        /* k of a panel of B that is used at once */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
 #define FN_PACK_ROWS 64                        /* rows of C from which on a copy of B pays whose lines do not fit */
@@ -248,7 +255,7 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
         }
         int64_t p = 0;
         do {
-            const int64_t k = g->k - p < FN_KC ? g->k - p : FN_KC, packed = (width + LANES - 1) / LANES * LANES;
+            const int64_t k = g->k - p < FN_PANEL_K ? g->k - p : FN_PANEL_K, packed = (width + LANES - 1) / LANES * LANES;
             FN_NAME(fn_pack_b)(scratch, g, j, width, packed, p, k);
             FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i0, i1, j, width, k, a + p * g->ca, g->ra, g->ca, scratch, packed,
                               p == 0, p + k >= g->k, 0, NULL);
@@ -261,9 +268,10 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
 static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1, FN_T *scratch)
 {
     const int64_t nr = FN_NV(FN_MR) * LANES, line = 64 / sizeof(FN_T);
-    const int64_t nc = FN_NC_BYTES / (FN_KC * (int64_t)sizeof(FN_T)) / nr * nr;
-    const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + FN_MC_TILES - 1) / FN_MC_TILES;
-    const int64_t kblocks = g->k > 0 ? (g->k + FN_KC - 1) / FN_KC : 1; /* of none, too, C is written: its sums are 0 */
+    const int64_t kc = g->ra == 1 ? FN_KC_TURNED : FN_KC, mc_tiles = FN_MC_TILES * FN_KC / kc;
+    const int64_t nc = FN_NC_BYTES / (kc * (int64_t)sizeof(FN_T)) / nr * nr;
+    const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + mc_tiles - 1) / mc_tiles;
+    const int64_t kblocks = g->k > 0 ? (g->k + kc - 1) / kc : 1; /* of none, too, C is written: its sums are 0 */
     const int large = (i1 - i0) * g->k * (int64_t)sizeof(FN_T) > FN_ASK_BYTES;
     FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
     for (int64_t jc = j0; jc < j1; jc += nc) {

@@ -10,6 +10,8 @@
 /* From one k of a packed tile of A to the next: whole vectors. */
 #undef FN_TILE_LD
 #define FN_TILE_LD ((FN_MR + LANES - 1) / LANES * LANES)
+#undef FN_LINE
+#define FN_LINE ((int)(64 / sizeof(FN_T)))
 
 /* What a tile starts from and ends with. */
 typedef struct {
@@ -91,6 +93,7 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
             const char *const row[3] = {(const char *)a, (const char *)(a + 5), (const char *)(a + 10)};
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) __builtin_prefetch(b + FN_ASK_B * rb + v * LANES);
+            for (int x = 0; FN_ASK_A > 0 && x < FN_TILE_LD; x += FN_LINE) __builtin_prefetch(a + FN_ASK_A * ca + x);
             FN_NAME(fn_ukr_step)(mr, nv, part, words, acc, row, word, 3 * word, 0, b, t->count);
             if (ahead) {
                 __builtin_prefetch(next, 0, 2);

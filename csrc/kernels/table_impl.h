@@ -34,9 +34,15 @@
 #if FN_BF16 || FN_AMX
 const fn_bf16 FN_PASTE(fn_own, FN_ISA) = {
     .isa = FN_STRING(FN_ISA),
-    .affine_fwd = fn_affine_fwd_f32,
-    .affine_bwd_dx = fn_affine_bwd_dx_f32,
-    .affine_bwd_dw = fn_affine_bwd_dw_f32,
+#if FN_AMX
+    .affine_fwd = {fn_affine_fwd_f32, fn_affine_fwd_f64},
+    .affine_bwd_dx = {fn_affine_bwd_dx_f32, fn_affine_bwd_dx_f64},
+    .affine_bwd_dw = {fn_affine_bwd_dw_f32, fn_affine_bwd_dw_f64},
+#else
+    .affine_fwd = {fn_affine_fwd_f32},
+    .affine_bwd_dx = {fn_affine_bwd_dx_f32},
+    .affine_bwd_dw = {fn_affine_bwd_dw_f32},
+#endif
     .dot = fn_probe_dot_f32,
 #if FN_AMX
     .dot_flop = FN_PROBE_SQUARES * 2 * FN_SQUARE * FN_SQUARE * FN_DEEP,
