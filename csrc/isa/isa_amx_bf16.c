@@ -13,5 +13,6 @@
 #define FN_KC_TURNED ((int64_t)(3072 / sizeof(FN_T)))
 #define FN_MC_TILES 12
 #define FN_ASK_A 16
+#define FN_FAR_BYTES (1 << 20)
 #define FN_ISA amx_bf16
 #include "isa_avx512.c"

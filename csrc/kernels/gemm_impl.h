@@ -54,6 +54,9 @@
 #ifndef FN_ASK_A
 #define FN_ASK_A 0                             /* k of a packed tile of A that are asked for ahead */
 #endif
+#ifndef FN_FAR_BYTES
+#define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
+#endif
 #define FN_PANEL_K 1024                        /* k of a panel of B that is used at once */
 #define FN_NC_BYTES (4 << 20)                  /* bytes of packed B: wide enough that A is seldom copied twice */
 #define FN_ROW_PAD 16                          /* elements after each copied column, each row of words */
@@ -63,7 +66,6 @@
 #define FN_MANY_TILES 3                        /* of rows: from here on it pays above FN_DIRECT_BYTES */
 #define FN_WAY_BYTES 4096                      /* of L1: rows that are so far apart share its sets */
 #define FN_FAR_ROW_BYTES 1000                  /* bytes from row to row from which on rows share sets of L1, and pages few */
-#define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
 #define FN_ASK_B 16                            /* rows of a panel of B that are asked for ahead */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
 #define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows that are read once */
