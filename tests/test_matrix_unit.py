@@ -4,7 +4,8 @@ a) What exactness is compared with are the float32 kernels of the same processor
    of the absolute values of a product's terms.
 b) Numbers that bfloat16 parts cannot hold are computed by those kernels: such rows and columns must have their bits,
    and all others those that they have where no such numbers are.
-c) Shapes are around what the code counts in: registers of 16 rows and 32 k, strips of 32 rows, blocks of k and of C,
+c) Products of float64 are not for the unit: they have the bits of AVX-512.
+d) Shapes are around what the code counts in: registers of 16 rows and 32 k, strips of 32 rows, blocks of k and of C,
    one side much shorter than the other, and more rows and columns than there are largest numbers kept for.
 """
 
@@ -29,6 +30,11 @@ SHAPES = (
 """(rows, columns, k) of a product on the unit, whatever its precision."""
 NAN_OF_ONES = np.uint32(0xFFFFFFFF).view(np.float32)
 """The next number above its upper half, to which parts are rounded, begins with 0."""
+OTHER_BLOCKS = (
+    (256, 256, 8), (256, 192, 3), (301, 64, 7), (1100, 128, 1), (510, 512, 9),
+    (230, 140, 1100), (700, 1100, 300), (130, 515, 2049), (400, 2100, 520),
+)  # fmt: skip
+"""(rows, columns, k) of float64 products: short k, and blocks of k, of rows and of columns that end on their way."""
 DIRECTIONS = ("affine_fwd", "affine_bwd_dx", "affine_bwd_dw")
 
 
@@ -44,7 +50,7 @@ def _one_thread():
 def product(kernel: str, a, b, precision: int = HIGHEST, isa: str = "amx_bf16"):
     """a b by one of a layer's three products, as their arguments lie in memory there."""
     table, linear = native.table(isa), int(Activation.LINEAR)
-    out = np.full((len(a), b.shape[1] + 3), 7.0, np.float32)
+    out = np.full((len(a), b.shape[1] + 3), 7.0, a.dtype)
     c = out[:, : b.shape[1]]
     if kernel == "affine_fwd":
         table.affine_fwd(c, None, a, b, None, linear, 0.0, precision)
@@ -189,3 +195,13 @@ def test_mostly_zeros_are_left_out_instead():
     assert (found[0] == product("affine_fwd", a, b, isa="avx512")).all()
     few = np.tile(a[:50], (4, 1))  # by themselves they are another product
     assert (product("affine_fwd", few, b) != product("affine_fwd", few, b, isa="avx512")).any()
+
+
+@pytest.mark.parametrize("kernel", DIRECTIONS)
+@pytest.mark.parametrize("shape", OTHER_BLOCKS, ids=str)
+def test_float64_has_the_bits_of_avx512(shape, kernel):
+    """Other blocks and other tiles, but the same sums in the same order."""
+    a, b = (factor.astype(np.float64) for factor in drawn(shape))
+    found = product(kernel, a, b)
+    assert (found == product(kernel, a, b, isa="avx512")).all()
+    np.testing.assert_allclose(found, a @ b, rtol=1e-11, atol=1e-11)

@@ -24,7 +24,9 @@
  * On Cascade Lake (2026-11-22): blocks of B in L2 below which the tiles of A pass through L1, k of 192 to 768: 0.93 to 0.97
  * at 1024^3, where a tile whose B comes from L2 takes 1.03 of the multiply-adds' time, from L3 1.2; tiles that ask for the
  * next panel of B before it is copied: 1.00; that ask for C ahead where two threads write it: 0.95 to 1.02; at 4096x512x512
- * blocks of A as high as L2 has room for, a transposed A copied row by row of memory: 0.98 to 1.03. */
+ * blocks of A as high as L2 has room for, a transposed A copied row by row of memory: 0.98 to 1.03.
+ * On Granite Rapids (2026-11-24): panels packed by eights and used at once for the first block of A: 0.97 to 1.01; tiles of 6
+ * rows by 4 vectors where k is 16 (FN_SHORT_K): 0.75 to 1.05. */
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
@@ -54,6 +56,11 @@
 #ifndef FN_ASK_A
 #define FN_ASK_A 0                             /* k of a packed tile of A that are asked for ahead */
 #endif
+#ifndef FN_SHORT_K
+#define FN_SHORT_K 0                           /* k of a transposed A up to which C, row after row, costs most: tiles */
+#define FN_SHORT_ROWS FN_MR                    /* are so many rows, of more columns */
+#endif
+#define FN_SHORT_BYTES (32 << 10)              /* of C up to which L1 holds it, and tiles may be high */
 #ifndef FN_FAR_BYTES
 #define FN_FAR_BYTES (256 << 10)               /* bytes of C from which on it is asked for ahead */
 #endif
@@ -411,6 +418,12 @@ static void FN_NAME(fn_multiply)(const FN_NAME(fn_product) *g, const fn_part *pa
 #if FN_SPARSE
     if (g->may_be_sparse && FN_NAME(fn_multiply_sparse)(g, i0, i1, j0, j1, part->scratch)) return;
 #endif
+    const int64_t c_bytes = (i1 - i0) * (j1 - j0) * (int64_t)sizeof(FN_T);
+    if (g->k <= FN_SHORT_K && g->ra == 1 && c_bytes > FN_SHORT_BYTES && (j1 - j0) % (FN_NV(FN_SHORT_ROWS) * LANES) == 0) {
+        for (int64_t i = i0; i < i1; i += FN_SHORT_ROWS)
+            FN_NAME(fn_direct)(g, i, i1 - i < FN_SHORT_ROWS ? i1 : i + FN_SHORT_ROWS, j0, j1, NULL);
+        return;
+    }
     /* Packing costs a copy of A and of B; it pays where both are read often and neither stays in the caches, or where a
      * tile of A is spread over a page for each k. */
     const int64_t b_bytes = g->k * (j1 - j0) * (int64_t)sizeof(FN_T), a_bytes = (i1 - i0) * g->k * (int64_t)sizeof(FN_T);

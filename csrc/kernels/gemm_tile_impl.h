@@ -89,11 +89,12 @@ static inline __attribute__((always_inline)) void FN_NAME(fn_ukr_body)(
     if (ra == 1) {
         const FN_T *next = ahead ? t->next : NULL;
         const int64_t step = ahead ? t->step : 0, word = sizeof(FN_T);
+        const int64_t ask_a = k > FN_ASK_A ? FN_ASK_A * ca : 0, ask_b = k > FN_ASK_B ? FN_ASK_B * rb : 0;
         for (int64_t p = 0; p < k; p++) {
             const char *const row[3] = {(const char *)a, (const char *)(a + 5), (const char *)(a + 10)};
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) __builtin_prefetch(b + FN_ASK_B * rb + v * LANES);
-            for (int x = 0; FN_ASK_A > 0 && x < FN_TILE_LD; x += FN_LINE) __builtin_prefetch(a + FN_ASK_A * ca + x);
+            for (int v = 0; v < nv; v++) __builtin_prefetch(b + ask_b + v * LANES);
+            for (int x = 0; FN_ASK_A > 0 && x < FN_TILE_LD; x += FN_LINE) __builtin_prefetch(a + ask_a + x);
             FN_NAME(fn_ukr_step)(mr, nv, part, words, acc, row, word, 3 * word, 0, b, t->count);
             if (ahead) {
                 __builtin_prefetch(next, 0, 2);
