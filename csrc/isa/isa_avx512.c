@@ -21,7 +21,9 @@
 /* B is read where it lies while L2 holds it beside A: rows that cross lines, or share sets of L1, still cost less than
  * copies of A and B (2026-11, Zen 5: 12 % of 100 by 784 by 100, 5 % of 256 by 512 by 256). From 800 KB on not. */
 #define FN_DIRECT_BYTES (640 * 1024)
+#ifndef FN_ROWS_BYTES
 #define FN_ROWS_BYTES (832 * 1024) /* of A that L2 holds beside a panel of B */
+#endif
 
 #ifndef FN_ISA
 #define FN_ISA avx512

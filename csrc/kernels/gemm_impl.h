@@ -12,8 +12,9 @@
  *    once, while the caches have it, as long as they also hold all rows of A (FN_ROWS_BYTES). Else A is copied too, and
  *    where each k of a transposed A lies on another page: into tiles that are read along. Where A is not copied the last
  *    panel is a vector wider if a panel of one vector would be left: that has too few sums for its loads (FN_ODD_ROWS).
- * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A. During the last panels of a block of A the
- *    tiles ask for the rows of the next (fn_asked), which halves the time of packing them.
+ * d) Loops from outside: columns NC, k KC, rows MC, panels of B, tiles of A. Of a single block of A panels of B are packed
+ *    by eights and used at once (1.04 to 1.13 of 100 to 200 rows of float64, Granite Rapids, 2026-11-24). During the last
+ *    panels of a block of A the tiles ask for the rows of the next (fn_asked), which halves the time of packing them.
  * e) A result of few rows or columns is a set of dot products or a sum of rows: forms of their own at the end.
  *
  * Tried without gain on Zen 5 (2026-11-21; at 1024^3 the tiles take 102 % of the multiply-adds' time, packing B 2.4 %,
@@ -25,7 +26,7 @@
  * at 1024^3, where a tile whose B comes from L2 takes 1.03 of the multiply-adds' time, from L3 1.2; tiles that ask for the
  * next panel of B before it is copied: 1.00; that ask for C ahead where two threads write it: 0.95 to 1.02; at 4096x512x512
  * blocks of A as high as L2 has room for, a transposed A copied row by row of memory: 0.98 to 1.03.
- * On Granite Rapids (2026-11-24): panels packed by eights and used at once for the first block of A: 0.97 to 1.01; tiles of 6
+ * On Granite Rapids (2026-11-24): panels packed by eights and used at once for the first of several blocks of A: 0.97 to 1.01; tiles of 6
  * rows by 4 vectors where k is 16 (FN_SHORT_K): 0.75 to 1.05. */
 
 #ifndef FN_GEMM_SHARED
@@ -282,12 +283,15 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
     const int64_t tiles = (i1 - i0 + FN_MR - 1) / FN_MR, mblocks = (tiles + mc_tiles - 1) / mc_tiles;
     const int64_t kblocks = g->k > 0 ? (g->k + kc - 1) / kc : 1; /* of none, too, C is written: its sums are 0 */
     const int large = (i1 - i0) * g->k * (int64_t)sizeof(FN_T) > FN_ASK_BYTES;
+    const int at_once = mblocks == 1; /* a few panels, which L2 then still has */
+    const int64_t group = at_once ? FN_PACK_PANELS * nr : nc;
     FN_T *const packed_b = scratch, *const packed_a = scratch + FN_NC_BYTES / sizeof(FN_T);
+    _Static_assert(FN_MC_TILES * FN_KC * FN_TILE_LD * sizeof(FN_T) <= FN_SCRATCH_BYTES - FN_NC_BYTES, "room for blocks of A");
     for (int64_t jc = j0; jc < j1; jc += nc) {
         const int64_t jend = j1 - jc < nc ? j1 : jc + nc;
         for (int64_t kb = 0; kb < kblocks; kb++) {
             const int64_t p = fn_even(g->k, kblocks, kb), k = fn_even(g->k, kblocks, kb + 1) - p;
-            FN_NAME(fn_pack_b)(packed_b, g, jc, jend - jc, nr, p, k);
+            if (!at_once) FN_NAME(fn_pack_b)(packed_b, g, jc, jend - jc, nr, p, k);
             for (int64_t mb = 0, i = i0, iend; mb < mblocks; mb++, i = iend) {
                 iend = i0 + (k > FN_SORT_K ? fn_sorted(i1 - i0, tiles, fn_sorted(tiles, mblocks, mb + 1))
                                            : fn_even(i1 - i0, mblocks, mb + 1));
@@ -299,8 +303,10 @@ static void FN_NAME(fn_blocked)(const FN_NAME(fn_product) *g, int64_t i0, int64_
                 const int64_t near = jend - FN_AHEAD_PANELS * nr; /* from here on L2 has room for the next rows */
                 for (int64_t j = jc; j < jend; j += nr) {
                     if (asks && j >= near && j < near + nr) asked.tiles = (iend - i) / line + 1;
+                    if (at_once && (j - jc) % group == 0)
+                        FN_NAME(fn_pack_b)(packed_b, g, j, jend - j < group ? jend - j : group, nr, p, k);
                     FN_NAME(fn_panel)(g, FN_NAME(fn_ukrs), i, iend, j, jend - j < nr ? jend - j : nr, k, packed_a, 1,
-                                      FN_TILE_LD, packed_b + (j - jc) * k, nr, kb == 0, kb == kblocks - 1, 1, &asked);
+                                      FN_TILE_LD, packed_b + (j - jc) % group * k, nr, kb == 0, kb == kblocks - 1, 1, &asked);
                 }
             }
         }
