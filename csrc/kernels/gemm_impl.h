@@ -26,8 +26,8 @@
  * at 1024^3, where a tile whose B comes from L2 takes 1.03 of the multiply-adds' time, from L3 1.2; tiles that ask for the
  * next panel of B before it is copied: 1.00; that ask for C ahead where two threads write it: 0.95 to 1.02; at 4096x512x512
  * blocks of A as high as L2 has room for, a transposed A copied row by row of memory: 0.98 to 1.03.
- * On Granite Rapids (2026-11-24): panels packed by eights and used at once for the first of several blocks of A: 0.97 to 1.01; tiles of 6
- * rows by 4 vectors where k is 16 (FN_SHORT_K): 0.75 to 1.05. */
+ * On Granite Rapids (2026-11-24): panels packed by eights and used at once for the first of several blocks of A: 0.97 to
+ * 1.01; tiles of 6 rows by 4 vectors where k is 16 (FN_SHORT_K): 0.75 to 1.05. */
 
 #ifndef FN_GEMM_SHARED
 #define FN_GEMM_SHARED
