@@ -156,22 +156,18 @@ FN_INLINE void fn_pause(fn_ending *e, const fn_rows_left *left)
 
 /* ---- the unit ---- */
 
-#define FN_UNIT_TIMES(mt, nt)                              \
-    do {                                                   \
-        _tile_dpbf16ps(0, 4, 6);                           \
-        if ((nt) > 1) _tile_dpbf16ps(1, 4, 7);             \
-        if ((mt) > 1) _tile_dpbf16ps(2, 5, 6);             \
-        if ((mt) > 1 && (nt) > 1) _tile_dpbf16ps(3, 5, 7); \
-    } while (0)
-#define FN_UNIT_A(mt, part)                                                   \
-    do {                                                                      \
-        _tile_loadd(4, a + (part) * (mt) * FN_WORDS, 64);                     \
-        if ((mt) > 1) _tile_loadd(5, a + ((part) * (mt) + 1) * FN_WORDS, 64); \
-    } while (0)
-#define FN_UNIT_B(nt, part)                                                   \
-    do {                                                                      \
-        _tile_loadd(6, b + (part) * (nt) * FN_WORDS, 64);                     \
-        if ((nt) > 1) _tile_loadd(7, b + ((part) * (nt) + 1) * FN_WORDS, 64); \
+/* The products of a part of A and one of B, of which those that are not 0 to 2 are there already. Each register is loaded
+ * just before its first use (1.06 of loading all before, B in L2). mt, nt: constants. */
+#define FN_UNIT_TIMES(mt, nt, of_a, of_b)                                               \
+    do {                                                                                \
+        if ((of_b) >= 0) _tile_loadd(6, b + (of_b) * (nt) * FN_WORDS, 64);              \
+        if ((of_a) >= 0) _tile_loadd(4, a + (of_a) * (mt) * FN_WORDS, 64);              \
+        _tile_dpbf16ps(0, 4, 6);                                                        \
+        if ((mt) > 1 && (of_a) >= 0) _tile_loadd(5, a + ((of_a) * (mt) + 1) * FN_WORDS, 64); \
+        if ((mt) > 1) _tile_dpbf16ps(2, 5, 6);                                          \
+        if ((nt) > 1 && (of_b) >= 0) _tile_loadd(7, b + ((of_b) * (nt) + 1) * FN_WORDS, 64); \
+        if ((nt) > 1) _tile_dpbf16ps(1, 4, 7);                                          \
+        if ((mt) > 1 && (nt) > 1) _tile_dpbf16ps(3, 5, 7);                              \
     } while (0)
 
 #define FN_ENDED_AT_ONCE(parts) ((parts) == 1 ? 6 : (parts) == 2 ? 3 : 2) /* rows of sums, beside four products */
@@ -202,9 +198,9 @@ FN_INLINE void fn_unit_body(const int parts, const int mt, const int nt, const i
     const int64_t of_square = packs ? FN_STEPS_OF_SQUARE(parts, form) : 1, last = packs ? task->count * of_square : 0;
     const fn_strides strides = packs ? task->strides : (fn_strides){0};
     fn_square square = {0};
-#define FN_FOUR(four)                                                                              \
+#define FN_FOUR(four, of_a, of_b)                                                                  \
     do {                                                                                           \
-        FN_UNIT_TIMES(mt, nt);                                                                     \
+        FN_UNIT_TIMES(mt, nt, of_a, of_b);                                                         \
         if (packs && s < last) {                                                                   \
             if (of_square == 1 || s % 2 == 0)                                                      \
                 fn_pack_some(parts, form, four, strides, square, low, high);                       \
@@ -216,31 +212,18 @@ FN_INLINE void fn_unit_body(const int parts, const int mt, const int nt, const i
     for (int64_t s = 0; s < steps; s++, a += parts * mt * FN_WORDS, b += parts * nt * FN_WORDS) {
         if (packs && s < last) square = task->squares[s / of_square];
         if (parts == 3) { /* the small products first; each turn loads one side */
-            FN_UNIT_A(mt, 2);
-            FN_UNIT_B(nt, 0);
-            FN_FOUR(0);
-            FN_UNIT_A(mt, 1);
-            FN_FOUR(1);
-            FN_UNIT_B(nt, 1);
-            FN_FOUR(2);
-            FN_UNIT_A(mt, 0);
-            FN_FOUR(3);
-            FN_UNIT_B(nt, 2);
-            FN_FOUR(4);
-            FN_UNIT_B(nt, 0);
-            FN_FOUR(5);
+            FN_FOUR(0, 2, 0);
+            FN_FOUR(1, 1, -1);
+            FN_FOUR(2, -1, 1);
+            FN_FOUR(3, 0, -1);
+            FN_FOUR(4, -1, 2);
+            FN_FOUR(5, -1, 0);
         } else if (parts == 2) {
-            FN_UNIT_A(mt, 1);
-            FN_UNIT_B(nt, 0);
-            FN_FOUR(0);
-            FN_UNIT_A(mt, 0);
-            FN_FOUR(1);
-            FN_UNIT_B(nt, 1);
-            FN_FOUR(2);
+            FN_FOUR(0, 1, 0);
+            FN_FOUR(1, 0, -1);
+            FN_FOUR(2, -1, 1);
         } else {
-            FN_UNIT_A(mt, 0);
-            FN_UNIT_B(nt, 0);
-            FN_FOUR(0);
+            FN_FOUR(0, 0, 0);
         }
     }
 #undef FN_FOUR
@@ -349,7 +332,7 @@ FN_INLINE void fn_unit_block(const int parts, const fn_product_f32 *g, int64_t i
     w->k = g->k;
     w->ksteps = ksteps;
     w->kblocks = kblocks;
-    w->block = w->turn = 0;
+    w->block = w->begun_of_stays = w->begun_of_passes = 0;
     w->side = NULL;
     int64_t calls = 0, rounds = 0; /* so that sums to be ended are not those that are summed */
     for (int64_t kb = 0; kb < kblocks; kb++) {

@@ -16,7 +16,8 @@ enum {
     FN_DEEP = 32,            /* k of one */
     FN_WORDS = 256,          /* of one */
     FN_ACROSS = 32,          /* rows, columns of a strip */
-    FN_TASK_SQUARES = 8      /* that are packed beside the unit between two looks at what is next */
+    FN_TASK_SQUARES = 8,     /* that are packed beside the unit between two looks at what is next */
+    FN_AT_ONCE = 2           /* strips that are packed together where memory has lines of k: 256 bytes of each line */
 };
 
 /* ---- a square ---- */
@@ -82,9 +83,9 @@ typedef struct {
     int64_t apart, ld, next;
 } fn_strides;
 
-/* Squares of one strip, to be packed together. */
+/* Squares of a strip, or of some side by side, to be packed together. */
 typedef struct {
-    int form, count, ends_strip;
+    int form, count, ends_strips;
     fn_strides strides;
     fn_square squares[FN_TASK_SQUARES];
 } fn_task;
@@ -184,38 +185,45 @@ typedef struct {
     int parts;
     int64_t piece;
     int64_t k, ksteps, kblocks; /* of the whole product: k, in steps of 32, in blocks of steps */
-    int64_t block, turn;        /* what is next: its block of k, its place in the order of that */
-    fn_side *side;              /* of the strip that is being packed; NULL: none is */
+    int64_t block;              /* of k whose strips are next, and how many of them have been begun */
+    int64_t begun_of_stays, begun_of_passes;
+    fn_side *side;              /* of the strips that are being packed; NULL: none is */
+    int64_t strips, registers;  /* of those: how many, squares of each for 32 k */
     const float *from;
-    float *to, *largest;
-    int64_t there, deep, square, squares, beside; /* rows or columns, k; squares done, and all; side by side for each 32 k */
+    float *to[FN_AT_ONCE], *largest;
+    int64_t there, deep, square, squares; /* rows or columns, k; squares done, and all */
     fn_task task;
     float of_rows[2 * FN_WORDS] __attribute__((aligned(64))); /* vectors of the largest of each */
     float padded[2 * FN_WORDS] __attribute__((aligned(64)));
 } fn_packing;
 
-/* The next strip to be packed: 0 if there is none, or no place for it. */
-static int fn_begin_strip(fn_packing *w)
+/* The next strips to be packed: 0 if there are none, or no places for them. */
+static int fn_begin_strips(fn_packing *w)
 {
     if (w->block == w->kblocks) return 0;
-    /* one strip of each, the rest of the first piece, what stays, what passes */
-    const int64_t first = w->piece < w->passes->strips ? w->piece : w->passes->strips, stay = w->stays->strips;
-    const int stays = w->turn == 1 || (w->turn > first && w->turn < first + stay);
+    /* some of what passes and of what stays, the rest of the first piece, of what stays, of what passes */
+    const int64_t first = w->piece < w->passes->strips ? w->piece : w->passes->strips;
+    const int turn_of_stays = w->begun_of_passes > 0 && (w->begun_of_stays == 0 || w->begun_of_passes >= first);
+    const int stays = turn_of_stays && w->begun_of_stays < w->stays->strips;
     fn_side *const side = stays ? w->stays : w->passes;
-    if (side->packed - side->done == side->places) return 0;
-    const int64_t strip = w->turn <= 1 ? 0 : w->turn <= first ? w->turn - 1 : w->turn - (stays ? first : stay);
+    int64_t *const begun = stays ? &w->begun_of_stays : &w->begun_of_passes;
+    const int64_t strip = *begun, there = side->count - strip * FN_ACROSS;
+    const int64_t strips = FN_BY_K(side->form) && there >= FN_AT_ONCE * FN_ACROSS ? FN_AT_ONCE : 1;
+    if (side->packed - side->done + strips > side->places) return 0;
     const int64_t step = fn_even(w->ksteps, w->kblocks, w->block), end = fn_even(w->ksteps, w->kblocks, w->block + 1);
     w->side = side;
+    w->strips = strips;
+    w->registers = there > FN_SQUARE ? 2 : 1;
     w->from = side->from + strip * FN_ACROSS * side->index + step * FN_DEEP * side->k;
-    w->to = fn_place(side, side->packed);
-    w->there = side->count - strip * FN_ACROSS;
+    for (int64_t s = 0; s < strips; s++) w->to[s] = fn_place(side, side->packed + s);
+    w->there = there;
     w->deep = w->k - step * FN_DEEP;
-    w->beside = w->there > FN_SQUARE ? 2 : 1;
     w->square = 0;
-    w->squares = (end - step) * w->beside;
+    w->squares = (end - step) * strips * w->registers;
     w->largest = side->largest + strip * FN_ACROSS;
-    if (++w->turn == w->stays->strips + w->passes->strips) {
-        w->turn = 0;
+    *begun += strips;
+    if (w->begun_of_stays == w->stays->strips && w->begun_of_passes == w->passes->strips) {
+        w->begun_of_stays = w->begun_of_passes = 0;
         w->block++;
     }
     return 1;
@@ -237,24 +245,25 @@ static void fn_next_task(fn_packing *w, int64_t steps)
 {
     fn_task *const t = &w->task;
     t->count = 0;
-    if (!w->side && !fn_begin_strip(w)) return;
+    if (!w->side && !fn_begin_strips(w)) return;
     const fn_side *const side = w->side;
     const int64_t beside = steps / FN_STEPS_OF_SQUARE(w->parts, side->form);
     int64_t most = beside < FN_TASK_SQUARES ? beside : FN_TASK_SQUARES;
+    const uint32_t beside_each = (uint32_t)(w->strips * w->registers);
     const int by_k = FN_BY_K(side->form), of_rows = FN_OF_ROWS(w->parts, side->form);
     t->form = side->form;
-    t->strides.apart = w->beside * FN_WORDS;
+    t->strides.apart = w->registers * FN_WORDS;
     t->strides.ld = by_k ? side->k : side->index;
     t->strides.next = by_k ? FN_SQUARE * t->strides.ld : FN_SQUARE;
     for (; w->square < w->squares && t->count < most; w->square++) {
-        const int64_t half = w->beside == 2 ? w->square & 1 : 0, step = w->beside == 2 ? w->square >> 1 : w->square;
-        const int64_t there = w->there - half * FN_SQUARE, deep = w->deep - step * FN_DEEP;
+        const int64_t step = (uint32_t)w->square / beside_each, across = (uint32_t)w->square % beside_each;
+        const int64_t there = w->there - across * FN_SQUARE, deep = w->deep - step * FN_DEEP;
         const int whole = there >= FN_SQUARE && deep >= FN_DEEP;
         if (!whole && t->count > 0) break;
         fn_square *const q = t->squares + t->count++;
-        q->to = w->to + (step * w->parts * w->beside + half) * FN_WORDS;
-        q->from = w->from + half * FN_SQUARE * side->index + step * FN_DEEP * side->k;
-        q->largest = of_rows ? w->of_rows + half * FN_WORDS : w->largest + half * FN_SQUARE;
+        q->to = w->to[across / 2] + (step * w->parts * w->registers + across % 2) * FN_WORDS;
+        q->from = w->from + across * FN_SQUARE * side->index + step * FN_DEEP * side->k;
+        q->largest = of_rows ? w->of_rows + across * FN_WORDS : w->largest + across * FN_SQUARE;
         if (of_rows && step == 0) memset(q->largest, 0, FN_WORDS * sizeof *q->largest);
         if (!whole) {
             fn_pad_square(w->padded, q->from, t->strides.ld, by_k, there < FN_SQUARE ? there : FN_SQUARE, deep);
@@ -264,17 +273,17 @@ static void fn_next_task(fn_packing *w, int64_t steps)
             most = 1;
         }
     }
-    t->ends_strip = w->square == w->squares;
+    t->ends_strips = w->square == w->squares;
 }
 
 /* After the task has been done. */
 static void fn_end_task(fn_packing *w)
 {
     fn_side *const side = w->side;
-    if (!w->task.count || !w->task.ends_strip) return;
-    for (int64_t half = 0; half < w->beside && FN_OF_ROWS(w->parts, side->form); half++)
+    if (!w->task.count || !w->task.ends_strips) return;
+    for (int64_t half = 0; half < w->registers && FN_OF_ROWS(w->parts, side->form); half++)
         fn_limit_rows(w->largest + half * FN_SQUARE, w->of_rows + half * FN_WORDS);
-    side->packed++;
+    side->packed += w->strips;
     w->side = NULL;
 }
 

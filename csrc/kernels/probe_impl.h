@@ -55,14 +55,20 @@ static double fn_probe_dot_f32(int64_t repeat)
     fn_unit_settings before;
     fn_unit_begin(&before);
     __asm__ volatile("" ::: "memory");
-    FN_UNIT_A(2, 0);
-    const float *const b = a;
-    FN_UNIT_B(2, 0);
+    _tile_loadd(4, a, 64);
+    _tile_loadd(5, a + FN_WORDS, 64);
+    _tile_loadd(6, a, 64);
+    _tile_loadd(7, a + FN_WORDS, 64);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (int64_t r = 0; r < repeat * FN_PROBE_SQUARES; r += 4) FN_UNIT_TIMES(2, 2);
+    for (int64_t r = 0; r < repeat * FN_PROBE_SQUARES; r += 4) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
     _tile_stored(0, sums, FN_ACROSS * 4);
     fn_unit_end(&before);
     return sums[0];
