@@ -32,9 +32,10 @@ NAN_OF_ONES = np.uint32(0xFFFFFFFF).view(np.float32)
 """The next number above its upper half, to which parts are rounded, begins with 0."""
 OTHER_BLOCKS = (
     (256, 256, 8), (256, 192, 3), (301, 64, 7), (1100, 128, 1), (510, 512, 9),
+    (1, 600, 300), (1, 512, 512), (1, 300, 1000),
     (230, 140, 1100), (700, 1100, 300), (130, 515, 2049), (400, 2100, 520),
 )  # fmt: skip
-"""(rows, columns, k): short k, not for the unit, and blocks of k, of rows and of columns that end on their way."""
+"""(rows, columns, k): short k and one row, not for the unit; blocks of k, rows and columns that end on their way."""
 DIRECTIONS = ("affine_fwd", "affine_bwd_dx", "affine_bwd_dw")
 
 
@@ -200,7 +201,7 @@ def test_mostly_zeros_are_left_out_instead():
 @pytest.mark.parametrize("kernel", DIRECTIONS)
 @pytest.mark.parametrize(
     "shape, dtype",
-    [(shape, "float64") for shape in OTHER_BLOCKS] + [(shape, "float32") for shape in OTHER_BLOCKS if shape[2] < 10],
+    [(shape, "float64") for shape in OTHER_BLOCKS] + [(shape, "float32") for shape in OTHER_BLOCKS if shape[0] == 1 or shape[2] < 10],
     ids=str,
 )
 def test_without_the_unit_bits_are_those_of_avx512(shape, dtype, kernel):

@@ -76,6 +76,9 @@
 #define FN_FAR_ROW_BYTES 1000                  /* bytes from row to row from which on rows share sets of L1, and pages few */
 #define FN_ASK_B 16                            /* rows of a panel of B that are asked for ahead */
 #define FN_PACK_PANELS 8                       /* panels of B that are packed side by side */
+#ifndef FN_NEAR_ROW_BYTES
+#define FN_NEAR_ROW_BYTES 0                    /* of B up to which one row's product expects it in L2 */
+#endif
 #define FN_STREAM_AHEAD 512                    /* bytes asked for ahead in rows that are read once */
 #define FN_NEXT_TILE 4096                      /* bytes of rows of A that L1 holds eight of: the next four are asked for */
 #define FN_AHEAD_PANELS 2                      /* panels of B in whose tiles the next block of A is asked for */
@@ -186,56 +189,7 @@ static void FN_NAME(fn_panel)(const FN_NAME(fn_product) *g, const FN_NAME(fn_ukr
     }
 }
 
-/* One row of C over columns [j0, j1): the rows of B are read as they lie, several at a time, while a strip of C stays in
- * L1. What is asked for ahead turns to the next rows at the end of the strip: beyond it lies another part's share (two
- * threads took up to twice as long). The order of the sum is the micro-kernel's. */
-static void FN_NAME(fn_row)(const FN_NAME(fn_product) *g, int64_t i, int64_t j0, int64_t j1)
-{
-    enum { strip = 8192 / sizeof(FN_T), rows = 8, ahead = FN_STREAM_AHEAD / sizeof(FN_T) };
-    const FN_T *const a = g->a + i * g->ra;
-    for (int64_t j = j0; j < j1; j += strip) {
-        const int64_t width = j1 - j < strip ? j1 - j : strip;
-        FN_T *const c = g->c + i * g->ldc + j;
-        for (int64_t x = 0; x < width; x++) c[x] = g->bias ? g->bias[j + x] : 0;
-        for (int64_t p = 0; p < g->k;) {
-            const FN_T *b = g->b + p * g->rb + j;
-            const int64_t count = g->k - p < rows ? 1 : rows;
-            int64_t x = 0;
-            if (count == rows) {
-                V w[rows];
-#pragma GCC unroll 8
-                for (int r = 0; r < rows; r++) w[r] = VF(set1)(a[(p + r) * g->ca]);
-                for (; x + LANES <= width; x += LANES) {
-                    V sum = VF(load)(c + x);
-                    const int64_t beyond = x + ahead - width;
-                    const FN_T *const next = beyond < 0 ? b + x + ahead : b + rows * g->rb + (beyond < x ? beyond : x);
-#pragma GCC unroll 8
-                    for (int r = 0; r < rows; r++) {
-                        __builtin_prefetch(next + r * g->rb);
-                        sum = VF(fma)(w[r], VF(load)(b + r * g->rb + x), sum);
-                    }
-                    VF(store)(c + x, sum);
-                }
-            }
-            for (; x < width; x += LANES) {
-                const int64_t left = width - x < LANES ? width - x : LANES;
-                V sum = FN_NAME(fn_load)(c + x, left);
-                for (int64_t r = 0; r < count; r++)
-                    sum = VF(fma)(VF(set1)(a[(p + r) * g->ca]), FN_NAME(fn_load)(b + r * g->rb + x, left), sum);
-                if (left < LANES)
-                    VF(store_part)(c + x, sum, left);
-                else
-                    VF(store)(c + x, sum);
-            }
-            p += count;
-        }
-        for (int64_t x = 0; x < width; x++) {
-            c[x] = c[x] < g->floor ? g->floor : c[x];
-            if (g->may_be_sparse) c[x] += 0;
-            if (g->mask) c[x] = g->mask[i * g->ldmask + j + x] > 0 ? g->scale * c[x] : 0;
-        }
-    }
-}
+#include "gemm_row_impl.h"
 
 /* Rows [i0, i1) by columns [j0, j1), A in place, B too or copied panel by panel. Without scratch (NULL) it is not copied,
  * and its rows have to be contiguous. */
@@ -246,8 +200,11 @@ static void FN_NAME(fn_direct)(const FN_NAME(fn_product) *g, int64_t i0, int64_t
     const int64_t widest = rows >= FN_MR && FN_ODD_ROWS > 0 ? nr + LANES : nr;
     const FN_T *a = g->a + i0 * g->ra;
     if (rows == 1 && g->cb == 1 && j1 - j0 > nr) {
-        FN_NAME(fn_row)(g, i0, j0, j1);
-        return;
+        if (g->k * (j1 - j0) * (int64_t)sizeof(FN_T) > FN_NEAR_ROW_BYTES) {
+            FN_NAME(fn_far_row)(g, i0, j0, j1);
+            return;
+        }
+        j0 = FN_NAME(fn_near_row)(g, i0, j0, j1);
     }
     /* rows of B that cross lines are read as two, those far apart share sets of L1, and many push each other out of L2 */
     const int64_t apart = g->rb * (int64_t)sizeof(FN_T);
