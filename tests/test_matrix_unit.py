@@ -201,7 +201,8 @@ def test_mostly_zeros_are_left_out_instead():
 @pytest.mark.parametrize("kernel", DIRECTIONS)
 @pytest.mark.parametrize(
     "shape, dtype",
-    [(shape, "float64") for shape in OTHER_BLOCKS] + [(shape, "float32") for shape in OTHER_BLOCKS if shape[0] == 1 or shape[2] < 10],
+    [(shape, "float64") for shape in OTHER_BLOCKS]
+    + [(shape, "float32") for shape in OTHER_BLOCKS if shape[0] == 1 or shape[2] < 10],
     ids=str,
 )
 def test_without_the_unit_bits_are_those_of_avx512(shape, dtype, kernel):
