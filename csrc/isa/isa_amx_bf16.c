@@ -17,6 +17,8 @@
 #define FN_FAR_BYTES (1 << 20)
 #define FN_ROWS_BYTES (1536 << 10)
 #define FN_NEAR_ROW_BYTES (1 << 20)
+#define FN_SPARSE_ASK 1
+#define FN_SPARSE_ASK_SUMS 1
 #define FN_SHORT_K 8
 #define FN_SHORT_ROWS 6
 #define FN_ISA amx_bf16

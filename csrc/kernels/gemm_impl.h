@@ -92,6 +92,10 @@
 #define FN_AMX_ROWS 16                         /* of a register of the matrix unit */
 #define FN_SPARSE_K 48                         /* k of a strip of a sparse product: whole vectors, fewer than a word's bits */
 #define FN_SPARSE_VECTORS 12                   /* of a panel of it, the widest there is: 3/4 of L1 with AVX-512 */
+#ifndef FN_SPARSE_ASK                          /* whether the row after the next, and the next sums, are asked for: */
+#define FN_SPARSE_ASK FN_IS_f32                /* twice as many lines of doubles cost 5 % on Zen 5 and bring nothing */
+#define FN_SPARSE_ASK_SUMS 0
+#endif
 #define FN_SPARSE_LEAST_K 16                   /* k of the shortest: a whole vector to look at */
 #define FN_SPARSE_LEAST (1 << 17)              /* multiply-adds of vectors below which looking for zeros takes too long */
 

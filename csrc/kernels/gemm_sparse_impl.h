@@ -59,8 +59,11 @@ FN_INLINE void FN_NAME(fn_kept_body)(const int nv, int64_t rows, const FN_T *a, 
     const int64_t last = (nv - 1) * LANES;
     for (int64_t i = 0; i < rows; i++, a += ra, kept += step, from += ld_from, to += ld_to) {
         V acc[FN_SPARSE_VECTORS];
-        if (FN_IS_f32) /* twice as many lines of doubles cost 5 % and bring nothing */
-            for (int64_t q = 0; q < FN_SPARSE_K; q += 16) __builtin_prefetch(a + 2 * ra + q);
+        if (FN_SPARSE_ASK)
+            for (int64_t q = 0; q < FN_SPARSE_K; q += FN_LINE) __builtin_prefetch(a + 2 * ra + q);
+        if (FN_SPARSE_ASK_SUMS)
+#pragma GCC unroll 12
+            for (int v = 0; v < nv; v++) __builtin_prefetch(from + ld_from + v * LANES);
 #pragma GCC unroll 12
         for (int v = 0; v < nv - 1; v++) acc[v] = VF(load)(from + v * LANES);
         acc[nv - 1] = VF(load_part)(from + last, count_from);
