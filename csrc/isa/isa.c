@@ -39,11 +39,9 @@ static const fn_table *with_own(fn_table *made, const fn_table *table, const fn_
 {
     if (made->isa) return made;
     *made = *table;
-    for (int type = 0; type < 2; type++) {
-        if (own->affine_fwd[type]) made->kernel[type][FN_K_affine_fwd] = own->affine_fwd[type];
-        if (own->affine_bwd_dx[type]) made->kernel[type][FN_K_affine_bwd_dx] = own->affine_bwd_dx[type];
-        if (own->affine_bwd_dw[type]) made->kernel[type][FN_K_affine_bwd_dw] = own->affine_bwd_dw[type];
-    }
+    for (int type = 0; type < 2; type++)
+        for (int k = 0; k < FN_KERNEL_COUNT; k++)
+            if (own->kernel[type][k]) made->kernel[type][k] = own->kernel[type][k];
     made->probe[0].dot = own->dot;
     made->probe[0].dot_flop = own->dot_flop;
     made->isa = own->isa;

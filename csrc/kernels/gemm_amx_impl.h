@@ -316,54 +316,75 @@ static void fn_begin_side(fn_side *side, int parts, int of_a, const float *from,
     if (parts > 1) memset(largest, 0, (size_t)fn_whole(count, FN_ACROSS) * sizeof *largest);
 }
 
-/* A block of C: rows [i0, i1) by columns [j0, j1), over kblocks blocks of k. sums: FN_UNIT_SUMS of them; where k is one
- * block, those of two pieces at most are used. a, b: their packed sides. */
-FN_INLINE void fn_unit_block(const int parts, const fn_product_f32 *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
-                             int64_t kblocks, float *sums, fn_side *a, fn_side *b)
+/* A block of C while it is computed: rows [i0, i1) by columns [j0, j1), over kblocks blocks of k. */
+typedef struct {
+    const fn_product_f32 *g;
+    int64_t i0, i1, j0, j1, kblocks;
+    int64_t wide;          /* strips of B of a piece */
+    float *sums;           /* FN_UNIT_SUMS of them; where k is one block, those of two pieces at most are used */
+    fn_side *a, *b;        /* its packed sides */
+    fn_packing packing;
+    fn_ending ending;
+    int64_t calls, rounds; /* so that sums to be ended are not those that are summed */
+} fn_block;
+
+/* Strip r of A by strips [x0, x1) of B, over block kb of k. parts: constant. */
+FN_INLINE void fn_unit_strips(const int parts, fn_block *c, int64_t kb, int64_t r, int64_t x0, int64_t x1)
 {
+    fn_side *const a = c->a, *const b = c->b;
+    fn_packing *const w = &c->packing;
+    const int64_t steps = fn_even(w->ksteps, c->kblocks, kb + 1) - fn_even(w->ksteps, c->kblocks, kb);
+    const int64_t near = FN_UNIT_NEAR_OF(parts), turns = (steps + near - 1) / near; /* of what L1 holds */
+    const int64_t first_a = kb * a->strips, first_b = kb * b->strips;
+    const int64_t i = c->i0 + r * FN_ACROSS, rows = c->i1 - i < FN_ACROSS ? c->i1 - i : FN_ACROSS;
+    for (int64_t turn = 0; turn < turns; turn++) {
+        const int64_t s = fn_even(steps, turns, turn), deep = fn_even(steps, turns, turn + 1) - s;
+        for (int64_t x = x0; x < x1; x++, c->calls++) {
+            const int64_t j = c->j0 + x * FN_ACROSS, width = c->j1 - j < FN_ACROSS ? c->j1 - j : FN_ACROSS;
+            const int64_t wait = c->kblocks > 1 ? r * b->strips + x
+                                 : turns > 1    ? c->rounds % 2 * c->wide + x - x0
+                                                : c->calls % 2;
+            float *const at = c->sums + wait * FN_ACROSS * FN_ACROSS;
+            while (a->packed <= first_a + r || b->packed <= first_b + x) fn_pack_now(parts, w);
+            fn_unit(parts, rows, width, kb == 0 && turn == 0, at,
+                    fn_place(a, first_a + r) + s * parts * fn_registers(rows) * FN_WORDS,
+                    fn_place(b, first_b + x) + s * parts * fn_registers(width) * FN_WORDS, deep, w, &c->ending);
+            fn_end_rest(&c->ending);
+            if (turn + 1 < turns) continue;
+            if (kb + 1 == c->kblocks) c->ending = (fn_ending){c->g, at, i, rows, j, width};
+            if (r + 1 == a->strips) b->done++;
+        }
+    }
+    c->rounds++;
+}
+
+/* The block whose product, place, sums and sides are given. parts: constant. */
+FN_INLINE void fn_unit_block(const int parts, fn_block *c)
+{
+    fn_side *const a = c->a, *const b = c->b;
     const int a_stays = a->strips <= b->strips;
-    const int64_t ksteps = (g->k + FN_DEEP - 1) / FN_DEEP, near = FN_UNIT_NEAR_OF(parts);
-    fn_ending ending = {.g = g};
-    fn_packing packing, *const w = &packing;
+    fn_packing *const w = &c->packing;
+    c->ending = (fn_ending){.g = c->g};
+    c->calls = c->rounds = 0;
     w->stays = a_stays ? a : b;
     w->passes = a_stays ? b : a;
     w->parts = parts;
     w->piece = a_stays ? b->places / 2 : 1;
-    w->k = g->k;
-    w->ksteps = ksteps;
-    w->kblocks = kblocks;
+    w->k = c->g->k;
+    w->ksteps = (c->g->k + FN_DEEP - 1) / FN_DEEP;
+    w->kblocks = c->kblocks;
     w->block = w->begun_of_stays = w->begun_of_passes = 0;
     w->side = NULL;
-    int64_t calls = 0, rounds = 0; /* so that sums to be ended are not those that are summed */
-    for (int64_t kb = 0; kb < kblocks; kb++) {
-        const int64_t steps = fn_even(ksteps, kblocks, kb + 1) - fn_even(ksteps, kblocks, kb);
-        const int64_t turns = (steps + near - 1) / near; /* of what L1 holds */
-        const int64_t first_a = kb * a->strips, first_b = kb * b->strips, wide = a_stays ? w->piece : b->strips;
+    c->wide = a_stays ? w->piece : b->strips;
+    for (int64_t kb = 0; kb < c->kblocks; kb++)
         for (int64_t x0 = 0, x1; x0 < b->strips; x0 = x1) {
-            x1 = b->strips - x0 < wide ? b->strips : x0 + wide;
-            for (int64_t r = 0; r < a->strips; r++, rounds++) {
-                const int64_t i = i0 + r * FN_ACROSS, rows = i1 - i < FN_ACROSS ? i1 - i : FN_ACROSS;
-                for (int64_t turn = 0; turn < turns; turn++) {
-                    const int64_t s = fn_even(steps, turns, turn), deep = fn_even(steps, turns, turn + 1) - s;
-                    for (int64_t x = x0; x < x1; x++, calls++) {
-                        const int64_t j = j0 + x * FN_ACROSS, width = j1 - j < FN_ACROSS ? j1 - j : FN_ACROSS;
-                        const int64_t wait = kblocks > 1 ? r * b->strips + x : turns > 1 ? rounds % 2 * wide + x - x0 : calls % 2;
-                        float *const at = sums + wait * FN_ACROSS * FN_ACROSS;
-                        while (a->packed <= first_a + r || b->packed <= first_b + x) fn_pack_now(parts, w);
-                        fn_unit(parts, rows, width, kb == 0 && turn == 0, at,
-                                fn_place(a, first_a + r) + s * parts * fn_registers(rows) * FN_WORDS,
-                                fn_place(b, first_b + x) + s * parts * fn_registers(width) * FN_WORDS, deep, w, &ending);
-                        fn_end_rest(&ending);
-                        if (turn + 1 < turns) continue;
-                        if (kb + 1 == kblocks) ending = (fn_ending){g, at, i, rows, j, width};
-                        if (r + 1 == a->strips) b->done++;
-                    }
-                }
+            x1 = b->strips - x0 < c->wide ? b->strips : x0 + c->wide;
+            for (int64_t r = 0; r < a->strips; r++) {
+                fn_unit_strips(parts, c, kb, r, x0, x1);
                 if (x1 == b->strips) a->done++;
             }
         }
-    }
-    fn_end_rest(&ending);
+    fn_end_rest(&c->ending);
 }
 
 /* Rows [i0, i1) by columns [j0, j1), FN_UNIT_MOST of each at most. parts: constant. */
@@ -399,7 +420,17 @@ FN_INLINE void fn_by_unit_body(const int parts, const fn_product_f32 *g, int64_t
                 a.places = a.strips + 2;
             else
                 b.places = b.strips + 2;
-            fn_unit_block(parts, g, i, i_end, j, j_end, kblocks, sums, &a, &b);
+            fn_block block;
+            block.g = g;
+            block.i0 = i;
+            block.i1 = i_end;
+            block.j0 = j;
+            block.j1 = j_end;
+            block.kblocks = kblocks;
+            block.sums = sums;
+            block.a = &a;
+            block.b = &b;
+            fn_unit_block(parts, &block);
             if (parts > 1) fn_again(g, i, i_end, j, j_end, of_rows, of_columns, scratch);
         }
     }

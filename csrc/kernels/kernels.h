@@ -84,7 +84,7 @@ typedef struct {
 /* What an instruction set with multiply-adds of bfloat16 numbers has of its own. */
 typedef struct {
     const char *isa;
-    fn_kernel affine_fwd[2], affine_bwd_dx[2], affine_bwd_dw[2]; /* float, double; NULL: the table's */
+    fn_kernel kernel[2][FN_KERNEL_COUNT]; /* NULL: the table's */
     double (*dot)(int64_t repeat); /* as in fn_probe */
     int64_t dot_flop;
 } fn_bf16;

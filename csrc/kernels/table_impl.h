@@ -32,16 +32,16 @@
 #define FN_TABLE FN_PASTE(fn_table, FN_ISA)
 
 #if FN_BF16 || FN_AMX
+#define FN_PRODUCTS(S)                                                                         \
+    {                                                                                          \
+        [FN_K_affine_fwd] = fn_affine_fwd_##S, [FN_K_affine_bwd_dx] = fn_affine_bwd_dx_##S,    \
+        [FN_K_affine_bwd_dw] = fn_affine_bwd_dw_##S                                            \
+    }
 const fn_bf16 FN_PASTE(fn_own, FN_ISA) = {
     .isa = FN_STRING(FN_ISA),
+    .kernel[0] = FN_PRODUCTS(f32),
 #if FN_AMX
-    .affine_fwd = {fn_affine_fwd_f32, fn_affine_fwd_f64},
-    .affine_bwd_dx = {fn_affine_bwd_dx_f32, fn_affine_bwd_dx_f64},
-    .affine_bwd_dw = {fn_affine_bwd_dw_f32, fn_affine_bwd_dw_f64},
-#else
-    .affine_fwd = {fn_affine_fwd_f32},
-    .affine_bwd_dx = {fn_affine_bwd_dx_f32},
-    .affine_bwd_dw = {fn_affine_bwd_dw_f32},
+    .kernel[1] = FN_PRODUCTS(f64),
 #endif
     .dot = fn_probe_dot_f32,
 #if FN_AMX
