@@ -10,7 +10,7 @@
  * A in a block, so that panels of B are fetched for more tiles. A transposed A, each k of it on a page of its own, is
  * packed from no more pages than are known. Their first level's prefetcher does not keep up with A and B. Sums over few k
  * are bound by the writing of C: rows of it in long pieces, and nothing asked for beyond its end. One row's weights come
- * fastest from L2 if they are not asked for; a sparse product's rows and sums do not (Granite Rapids, 2026-11). */
+ * fastest from L2 if they are not asked for, a sparse product's rows and sums if they are (Granite Rapids, 2026-11). */
 #define FN_KC ((int64_t)(4096 / sizeof(FN_T)))
 #define FN_KC_TURNED ((int64_t)(3072 / sizeof(FN_T)))
 #define FN_MC_TILES 12
